@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# Functions shared by the scripts of this folder; sourced, never run.
+# One word a line of progress goes to stderr, so that stdout stays a script's answer.
+
+HELIOS_REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+HELIOS_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/helios
+export HELIOS_REPO HELIOS_CACHE
+
+say() { printf -- '-> %s\n' "$*" >&2; }
+warn() { printf -- 'warning: %s\n' "$*" >&2; }
+die() {
+  printf -- 'error: %s\n' "$*" >&2
+  exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+has_systemd() { [[ -d /run/systemd/system ]]; }
+
+need_root() {
+  [[ $EUID -eq 0 ]] || die "$(basename "$0") needs root; run it with sudo"
+}
+
+# usage_of FILE: the comment block under the first line of a script is its help.
+usage_of() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//p}' "$1"; }
+
+version_ge() { dpkg --compare-versions "$1" ge "$2"; }
+
+# wait_until SECONDS COMMAND...: try four times a second until it succeeds.
+wait_until() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < end)) || return 1
+    sleep 0.25
+  done
+}
+
+# alive PID WORD: a process that runs (a zombie does not) and has WORD in its command line.
+alive() {
+  local state
+  [[ $1 =~ ^[0-9]+$ && -r /proc/$1/stat ]] || return 1
+  state=$(sed 's/.*) \(.\) .*/\1/' "/proc/$1/stat" 2>/dev/null) || return 1
+  [[ -n $state && $state != [ZX] ]] || return 1
+  tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
+}
+
+pid_in() { if [[ -s $1 ]]; then tr -dc 0-9 <"$1"; fi; }
+
+short_hash() { printf '%s' "$1" | sha256sum | cut -c1-8; }
+
+# apt_install PACKAGE...: installs what is missing; lists are refreshed at most once a run.
+# A foreign source that does not answer is no reason to stop: the install itself decides.
+apt_updated=''
+apt_update() {
+  [[ -z $apt_updated ]] || return 0
+  apt_updated=1
+  say 'apt-get update'
+  apt-get update -qq >"$(apt_log)" 2>&1 || warn "apt-get update had errors, see $(apt_log)"
+}
+apt_log() { printf '%s' "${TMPDIR:-/tmp}/helios-apt.log"; }
+is_installed() {
+  [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+apt_install() {
+  local missing=() package
+  for package in "$@"; do is_installed "$package" || missing+=("$package"); done
+  ((${#missing[@]})) || return 0
+  need_root
+  [[ $(apt-cache policy "${missing[@]}" 2>/dev/null | grep -c 'Candidate: [0-9]') -eq ${#missing[@]} ]] ||
+    apt_update
+  say "apt-get install ${missing[*]}"
+  apt_get_install "${missing[@]}" || {
+    apt_update
+    apt_get_install "${missing[@]}" || {
+      tail -n 15 "$(apt_log)" >&2
+      die "apt-get could not install ${missing[*]}; install them by hand and run this again"
+    }
+  }
+}
+apt_get_install() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+    >"$(apt_log)" 2>&1 </dev/null
+}
