@@ -80,3 +80,60 @@ apt_get_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
     >"$(apt_log)" 2>&1 </dev/null
 }
+
+# apt_sources: the machine's package sources, one line each: suite, URI, keyring ("-": apt's
+# default), from sources.list and sources.list.d in both formats. Flat ones are left out.
+apt_sources() {
+  local file
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+    case $file in
+      *.list) [[ -r $file ]] && one_line_sources "$file" ;;
+      *.sources) [[ -r $file ]] && deb822_sources "$file" ;;
+    esac
+  done
+  return 0
+}
+one_line_sources() {
+  awk '$1 == "deb" {
+    key = "-"
+    line = $0
+    if (match(line, /\[[^]]*\]/)) {
+      options = substr(line, RSTART + 1, RLENGTH - 2)
+      if (match(options, /signed-by=[^ ,]+/)) key = substr(options, RSTART + 10, RLENGTH - 10)
+      sub(/\[[^]]*\]/, "", line)
+    }
+    split(line, part, " ")
+    print part[3], part[2], key
+  }' "$1"
+}
+deb822_sources() {
+  awk -v RS= -F '\n' '{
+    uris = suites = ""; key = "-"; type = 0; on = 1
+    for (i = 1; i <= NF; i++) {
+      value = $i; sub(/^[^:]*: */, "", value)
+      name = tolower($i); sub(/:.*/, "", name)
+      if (name == "types") type = (" " value " ") ~ / deb /
+      if (name == "enabled") on = tolower(value) !~ /^(no|false|0)/
+      if (name == "uris") uris = value
+      if (name == "suites") suites = value
+      if (name == "signed-by" && value ~ /^\//) { split(value, keys, /[ ,]+/); key = keys[1] }
+    }
+    if (!type || !on) next
+    n = split(suites, s, " "); m = split(uris, u, " ")
+    for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) print s[i], u[j], key
+  }' < <(grep -v '^#' "$1")
+}
+
+# debian_source: "URI KEYRING" of the source this machine installs its own Debian release from.
+debian_source() {
+  local id codename suite uri key
+  id=$(. /etc/os-release && echo "${ID:-}")
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  [[ $id == debian ]] || return 1
+  while read -r suite uri key; do
+    [[ $suite == "$codename" || $suite == stable || $suite == oldstable ]] || continue
+    printf '%s %s\n' "$uri" "$key"
+    return 0
+  done < <(apt_sources)
+  return 1
+}
