@@ -22,6 +22,15 @@ need_root() {
 # usage_of FILE: the comment block under the first line of a script is its help.
 usage_of() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//p}' "$1"; }
 
+# node_arch: this machine in the names of npm's node-linux packages.
+node_arch() {
+  case $(uname -m) in
+    x86_64) echo x64 ;;
+    aarch64) echo arm64 ;;
+    *) die "Helios runs on x86_64 and aarch64, not on $(uname -m)" ;;
+  esac
+}
+
 version_ge() { dpkg --compare-versions "$1" ge "$2"; }
 
 # wait_until SECONDS COMMAND...: try four times a second until it succeeds.
