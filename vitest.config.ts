@@ -1,0 +1,38 @@
+import { defineConfig } from 'vitest/config'
+
+const oxc = { jsx: { runtime: 'automatic', importSource: 'hono/jsx' } } as const
+
+export default defineConfig({
+  test: {
+    coverage: {
+      provider: 'v8',
+      include: ['src/{core,engine,queue,manifest,router,runtime,builders}/**/*.ts'],
+      exclude: ['**/*.test.ts', '**/types.ts'],
+      reporter: ['text-summary', 'json-summary'],
+    },
+    projects: [
+      {
+        oxc,
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.{ts,tsx}', 'test/*.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        oxc,
+        test: { name: 'api', include: ['test/api/**/*.test.ts'], testTimeout: 30_000 },
+      },
+      {
+        oxc,
+        test: {
+          name: 'e2e',
+          include: ['test/{docker,router,git,e2e}/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
