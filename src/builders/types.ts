@@ -1,0 +1,44 @@
+/**
+ * @module
+ * What a builder is: from a look at the source's files to a Dockerfile, without touching anything.
+ */
+import type { BuilderName, BuildSpec } from '../manifest/types.ts'
+
+/** The source as builders see it: its paths, and the text of small files that decide something. */
+export type SourceFiles = {
+  /** Paths of files relative to the root, `/`-separated, sorted. */
+  paths: readonly string[]
+  /** Text of a file at most 1 MiB that a builder or the manifest may read; undefined when absent or not kept. */
+  read(path: string): string | undefined
+}
+
+/** What a builder wants done. */
+export type BuildPlan =
+  | {
+      kind: 'dockerfile'
+      /** Text of the Dockerfile to build; it is put into the context under a name of its own. */
+      dockerfile: string
+      /** Files to add to the context beside the source, path to text (never overwrites the source's files). */
+      extraFiles: Record<string, string>
+      target?: string
+      args: Record<string, string>
+      /** Ignore rules for the context (the text of .dockerignore). */
+      ignore: string
+      /** Commands by process that the language's own files name (package.json start, Procfile is read elsewhere). */
+      processes: Record<string, string[]>
+      /** Port the app is known to listen on; undefined means $PORT. */
+      port?: number
+    }
+  | { kind: 'image'; image: string }
+
+/** A builder: does it fit and why, and what it would do. Pure. */
+export type Builder = {
+  name: BuilderName
+  /** One sentence which file decided, or undefined when the builder does not fit. */
+  detect(files: SourceFiles): string | undefined
+  /** @throws {HeliosError} HX34 when the source cannot be built, with what to do. */
+  plan(files: SourceFiles, spec: BuildSpec): BuildPlan
+}
+
+/** The outcome of detection, for the build log. */
+export type Detected = { builder: BuilderName; reason: string }
