@@ -40,7 +40,7 @@ const golden = {
     NanoCpus: 500_000_000,
     Ulimits: [
       { Name: 'core', Soft: 0, Hard: 0 },
-      { Name: 'nofile', Soft: 65_536, Hard: 65_536 },
+      { Name: 'nofile', Soft: 16_384, Hard: 16_384 },
     ],
     LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
     RestartPolicy: { Name: 'unless-stopped' },

@@ -61,7 +61,8 @@ function hostConfig(spec: WorkloadSpec): NonNullable<ContainerCreateOptions['Hos
     NanoCpus: Math.round(spec.cpus * 1e9),
     Ulimits: [
       { Name: 'core', Soft: 0, Hard: 0 },
-      { Name: 'nofile', Soft: 65_536, Hard: 65_536 },
+      // Lowering works everywhere; an engine that runs unprivileged cannot raise its own limit.
+      { Name: 'nofile', Soft: 16_384, Hard: 16_384 },
     ],
     LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
     RestartPolicy: { Name: spec.restart === 'always' ? 'unless-stopped' : 'no' },
