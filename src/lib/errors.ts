@@ -50,6 +50,7 @@ export const ERROR_STATUS = {
   queue_full: 429,
   release_not_found: 404,
   release_unavailable: 409,
+  router_error: 502,
   too_many_env: 422,
   unauthenticated: 401,
   unknown_command: 422,

@@ -32,7 +32,7 @@ export function createCaddyClient(opts: { adminSocket: string; timeoutMs?: numbe
       if (error instanceof HeliosError) throw error
       signal.throwIfAborted()
       const why = deadline.aborted ? `no answer in ${timeoutMs} ms` : messageOf(error)
-      throw new HeliosError('engine_error', `Router did not answer ${what.path}: ${why}`, {
+      throw new HeliosError('router_error', `Router did not answer ${what.path}: ${why}`, {
         hint: `Check that Caddy runs with its admin socket at ${adminSocket}.`,
         cause: error,
       })
@@ -78,7 +78,7 @@ function exchange(socketPath: string, what: Call, signal: AbortSignal): Promise<
 
 function refusal(path: string, status: number | undefined, text: string): HeliosError {
   const why = text.trim().slice(0, 500)
-  return new HeliosError('engine_error', `Router refused ${path} with ${status}: ${why}`)
+  return new HeliosError('router_error', `Router refused ${path} with ${status}: ${why}`)
 }
 
 function parseUpstreams(text: string): Upstream[] {
