@@ -4,7 +4,7 @@
  */
 
 /** Every code with the HTTP status it answers; codes in capitals are the runtime codes shown on error pages and in logs. */
-export const ERROR_STATUS = {
+const ERROR_STATUS = {
   api_unreachable: 502,
   app_not_found: 404,
   app_required: 422,

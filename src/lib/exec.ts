@@ -31,7 +31,7 @@ const BASE_ENV = {
 }
 
 /** Start a program with streams of the caller's own choosing; the caller ends it. */
-export function start(argv: readonly string[], opts: SpawnOptions = {}): ChildProcess {
+function start(argv: readonly string[], opts: SpawnOptions = {}): ChildProcess {
   const [program = '', ...args] = argv
   return spawn(program, args, { ...opts, shell: false, env: { ...BASE_ENV, ...opts.env } })
 }

@@ -34,7 +34,7 @@ export function newId(kind: IdKind, now: number = Date.now()): string {
 }
 
 /** Random text of `length` characters, 5 bits each, safe in names of files, images and containers. */
-export function randomText(length: number): string {
+function randomText(length: number): string {
   return Array.from(randomBytes(length), (byte) => ALPHABET[byte % 32]).join('')
 }
 

@@ -14,7 +14,7 @@ export type Part = {
 }
 
 /** How a part is: `ok`, or what is wrong with it. */
-export type PartState = { ok: boolean; detail?: string }
+type PartState = { ok: boolean; detail?: string }
 
 /** Parts that run; `stop` may be called twice and gives the same promise. */
 export type Running = { stop(): Promise<void>; states(): Record<string, PartState> }

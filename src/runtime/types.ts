@@ -93,7 +93,11 @@ export type Attached = {
   wait(signal: AbortSignal): Promise<number>
 }
 
-/** An engine that runs instances. Every function throws HeliosError (`HP51` engine unreachable, `engine_error`, `HX..`). */
+/**
+ * An engine that runs instances; what each backend implements.
+ * Every function throws HeliosError (`HP51` engine unreachable, `engine_error`, `HX..`).
+ * @public
+ */
 export type Runtime = {
   /** Check the engine answers; gives its version. */
   ping(signal: AbortSignal): Promise<{ version: string; buildLimits: 'cgroup' | 'classic' }>
