@@ -1,0 +1,87 @@
+/**
+ * @module
+ * Apps: create, find, list, destroy, always in the scope of a team.
+ */
+import { and, asc, eq, gt } from 'drizzle-orm'
+import { type Db, inTransaction } from '../db/open.ts'
+import { apps, teams } from '../db/schema.ts'
+import { HeliosError, show } from '../lib/errors.ts'
+import { newId } from '../lib/ids.ts'
+import { parseAppName } from '../lib/names.ts'
+
+/** The thing deployed. */
+export type App = typeof apps.$inferSelect
+
+/** Whose apps a look-up may see. */
+export type Scope = { teamId: string }
+
+/** Make sure a team of this name exists; gives its scope. */
+export function ensureTeam(db: Db, name: string, now: number): Scope {
+  return inTransaction(db, () => {
+    const found = db.select({ teamId: teams.id }).from(teams).where(eq(teams.name, name)).get()
+    if (found) return found
+    const teamId = newId('team', now)
+    db.insert(teams).values({ id: teamId, name, createdAt: now }).run()
+    return { teamId }
+  })
+}
+
+/** Create an app. @throws {HeliosError} invalid_name, name_reserved, name_taken */
+export function createApp(db: Db, input: { scope: Scope; name: string; now: number }): App {
+  const name = parseAppName(input.name)
+  return inTransaction(db, () => {
+    // Names are unique on the server; the answer tells nothing of who has it.
+    if (db.select({ id: apps.id }).from(apps).where(eq(apps.name, name)).get()) {
+      throw new HeliosError('name_taken', `An app called ${show(name)} exists already`, {
+        field: 'name',
+        hint: 'Choose another name',
+      })
+    }
+    const row = {
+      id: newId('app', input.now),
+      teamId: input.scope.teamId,
+      name,
+      createdAt: input.now,
+    }
+    return db.insert(apps).values(row).returning().get()
+  })
+}
+
+/** Find an app by name; foreign and missing look the same. @throws {HeliosError} app_not_found */
+export function findApp(db: Db, scope: Scope, name: string): App {
+  const app = db
+    .select()
+    .from(apps)
+    .where(and(eq(apps.teamId, scope.teamId), eq(apps.name, name)))
+    .get()
+  if (app) return app
+  throw new HeliosError('app_not_found', `No app called ${show(name)}`, {
+    hint: 'See your apps with: helios apps',
+  })
+}
+
+const MAX_PAGE = 200
+
+/** List apps by name, a page at a time: at most `limit` (200) after the name `after`. */
+export function listApps(
+  db: Db,
+  scope: Scope,
+  page: { after?: string; limit?: number } = {},
+): App[] {
+  return db
+    .select()
+    .from(apps)
+    .where(and(eq(apps.teamId, scope.teamId), gt(apps.name, page.after ?? '')))
+    .orderBy(asc(apps.name))
+    .limit(Math.min(MAX_PAGE, page.limit ?? MAX_PAGE))
+    .all()
+}
+
+/** Remove an app's rows. @throws {HeliosError} app_not_found */
+export function destroyApp(db: Db, scope: Scope, name: string): App {
+  return inTransaction(db, () => {
+    const app = findApp(db, scope, name)
+    db.delete(apps).where(eq(apps.id, app.id)).run()
+    return app
+  })
+}
