@@ -14,8 +14,9 @@ import {
   startContainer,
   stopContainer,
 } from '../../src/runtime/docker/containers.ts'
+import { containerLogs } from '../../src/runtime/docker/logs.ts'
 import { ensureNetwork, removeNetwork } from '../../src/runtime/docker/networks.ts'
-import type { WorkloadSpec } from '../../src/runtime/types.ts'
+import type { LogLine, WorkloadSpec } from '../../src/runtime/types.ts'
 
 const { HELIOS_TEST_DOCKER: engine = 'unix:///var/run/docker.sock' } = process.env
 const docker = new Docker({ socketPath: engine.replace(/^unix:\/\//, '') })
@@ -127,6 +128,62 @@ test('an instance holds only the short list of rights', async () => {
   expect(status).toMatch(/CapEff:\s+00000000000004eb\n/)
   expect(status).toMatch(/CapBnd:\s+00000000000004eb\n/)
   expect(status).toMatch(/NoNewPrivs:\s+1\n/)
+})
+
+async function lines(
+  id: string,
+  opts: { since?: string; follow: boolean; tail?: number },
+  enough = Number.POSITIVE_INFINITY,
+): Promise<LogLine[]> {
+  const seen: LogLine[] = []
+  for await (const line of containerLogs(docker, id, opts, soon())) {
+    if (seen.push(line) >= enough) break
+  }
+  return seen
+}
+
+test('output is read with its times, from a time on, and by its end', async () => {
+  // The engine may end a live stream before the last write of a process that exits at once.
+  const script =
+    'echo one; sleep 0.2; echo two >&2; sleep 0.2; head -c 40000 /dev/zero | tr "\\0" x; echo; sleep 0.5'
+  const id = await started(spec('logs', ['bash', '-c', script]))
+  const followed = await lines(id, { follow: true })
+  expect(followed.map((l) => [l.stream, l.text.length])).toEqual([
+    ['stdout', 3],
+    ['stderr', 3],
+    ['stdout', 40_000],
+  ])
+  expect(followed[0]?.at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/)
+  await exited(id)
+  expect(await lines(id, { follow: false })).toEqual(followed)
+  const since = followed[1]?.at ?? ''
+  expect(await lines(id, { follow: false, since })).toEqual(followed.slice(1))
+  expect((await lines(id, { follow: false, tail: 1 })).at(-1)?.stream).toBe('stdout')
+})
+
+test('following ends when the reader has enough or gives up', async () => {
+  const id = await started(spec('tick', ['bash', '-c', 'while :; do echo tick; sleep 0.1; done']))
+  expect((await lines(id, { follow: true }, 2)).map((l) => l.text)).toEqual(['tick', 'tick'])
+  const given = new AbortController()
+  let seen = 0
+  for await (const line of containerLogs(docker, id, { follow: true }, given.signal)) {
+    expect(line.stream).toBe('stdout')
+    seen += 1
+    given.abort()
+  }
+  expect(seen).toBeGreaterThan(0)
+  await removeContainer(docker, id)
+  await expect(lines(id, { follow: true })).rejects.toMatchObject({ code: 'engine_error' })
+})
+
+test('output of a terminal is plain lines', async () => {
+  const id = await started(spec('tty', ['bash', '-c', 'echo one; echo two'], { tty: true }))
+  await exited(id)
+  const seen = await lines(id, { follow: false })
+  expect(seen.map((l) => [l.stream, l.text])).toEqual([
+    ['stdout', 'one'],
+    ['stdout', 'two'],
+  ])
 })
 
 test('an engine that refuses and an engine that is away are told apart', async () => {

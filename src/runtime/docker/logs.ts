@@ -17,7 +17,10 @@ const HEADER = 8
 /** One piece of output as the engine frames it. */
 type Frame = { stream: LogLine['stream']; data: Buffer }
 
-/** Lines of a container; ends with the container, or without an error when the signal aborts. */
+/**
+ * Lines of a container; ends with the container, or without an error when the signal aborts.
+ * The engine may end a followed stream before the last write; a read without `follow` has it.
+ */
 export async function* containerLogs(
   docker: Docker,
   id: string,
