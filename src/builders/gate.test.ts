@@ -33,6 +33,8 @@ const BAD: Record<string, Case> = {
   'add by argument': ['FROM node:24\nARG S=https\nADD $S://a.example/x /x\n', 3],
   'add by unknown variable': ['FROM node:24\nADD $WHAT /x\n', 2],
   'add over lines': ['FROM node:24\nADD ht\\\n# note\ntps://a.example/x /x\n', 2],
+  'add completed by a variable': ['FROM node:24\nARG X=a\nADD h$X /x\n', 3],
+  'mount from by variable': ['FROM a\nARG X=b\nRUN --mount=from=$X,target=/x ls\n', 3],
   'local FROM': ['FROM helios/r-abc\n', 1],
   'local FROM in full': ['FROM docker.io/helios/r-abc:1\n', 1],
   'local FROM quoted': ['FROM "hel"ios/r-abc\n', 1],

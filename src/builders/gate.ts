@@ -209,6 +209,9 @@ function checkMount(line: number, value: string, known: Variables): void {
 
 function checkImage(line: number, where: string, word: string, known: Variables): void {
   const hint = 'Name an image of a public registry, or a stage of this Dockerfile.'
+  if (where !== 'FROM' && word.includes('$')) {
+    refuse(line, `${where} ${show(word)} has a variable, which the base image may set`, hint)
+  }
   const images = expandAll(plain(word), known)
   if (images === undefined) {
     refuse(line, `${where} ${show(word)} cannot be resolved`, 'Give the ARG a default value.')
@@ -254,7 +257,7 @@ function checkSource(line: number, word: string, known: Variables): void {
   if (texts === undefined) refuse(line, `ADD ${show(word)} cannot be resolved`, hint)
   const found = texts.find((text) => remote.test(text))
   if (found !== undefined) refuse(line, `ADD from the remote ${show(found)} is not allowed`, hint)
-  if (/^\$/.test(word) && texts.length > 0) {
-    refuse(line, `ADD ${show(word)} begins with a variable, which may name a remote source`, hint)
+  if (word.includes('$') && !/^\.{0,2}\//.test(word)) {
+    refuse(line, `ADD ${show(word)} has a variable, which may name a remote source`, hint)
   }
 }
