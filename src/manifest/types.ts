@@ -41,7 +41,10 @@ export type ProcessSpec = {
   stop: { signal: string; graceMs: number }
 }
 
-/** What an app is made of and how it should run. */
+/**
+ * What an app is made of and how it should run.
+ * @public
+ */
 export type AppSpec = {
   oal: 1
   app?: string
@@ -50,6 +53,3 @@ export type AppSpec = {
   processes: Record<string, ProcessSpec>
   rollout: { drainMs: number }
 }
-
-/** Where a problem of a manifest is; lines and columns count from 1. */
-export type ManifestIssue = { file: string; line: number; column: number; message: string }
