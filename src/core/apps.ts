@@ -56,7 +56,7 @@ export function findApp(db: Db, scope: Scope, name: string): App {
     .get()
   if (app) return app
   throw new HeliosError('app_not_found', `No app called ${show(name)}`, {
-    hint: 'See your apps with: helios apps',
+    hint: 'Check the name, or create the app first',
   })
 }
 

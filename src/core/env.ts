@@ -37,7 +37,7 @@ export function setEnv(db: Db, app: App, values: Record<string, string>): void {
         'too_many_env',
         `${app.name} would have ${keys} config vars; at most ${MAX_KEYS} are allowed`,
         {
-          hint: 'Unset some with: helios config:unset',
+          hint: 'Unset some first',
         },
       )
     }

@@ -29,7 +29,7 @@ export function enqueue(db: Db, input: NewJob, now: number): Job {
   const waiting = db.select({ n: count() }).from(jobs).where(eq(jobs.state, 'queued')).get()?.n ?? 0
   if (waiting >= MAX_WAITING) {
     throw new HeliosError('queue_full', `${waiting} jobs wait already`, {
-      hint: 'Try again when some have run: helios deployments',
+      hint: 'Try again when some have run',
     })
   }
   return db
@@ -120,26 +120,19 @@ export type Outcome =
 
 /** Write how a try ended; a job whose lease was lost is left alone. Gives the job's state now. */
 export function finish(db: Db, job: Job, outcome: Outcome, now: number): Job['state'] {
-  const free = { leaseOwner: null, leaseUntil: null }
-  const again = outcome.state === 'failed' && outcome.retry && job.attempts < job.maxAttempts
-  const change =
-    outcome.state === 'returned'
-      ? { ...free, state: 'queued' as const, attempts: job.attempts - 1 }
-      : again
-        ? {
-            ...free,
-            state: 'queued' as const,
-            error: outcome.error,
-            runAt: now + backoffMs(job.attempts),
-          }
-        : {
-            ...free,
-            state: outcome.state,
-            error: outcome.state === 'failed' ? outcome.error : null,
-            finishedAt: now,
-          }
+  const change = { ...afterTry(job, outcome, now), leaseOwner: null, leaseUntil: null }
   const row = db.update(jobs).set(change).where(held(job)).returning({ state: jobs.state }).get()
   return row?.state ?? findJob(db, job.id)?.state ?? 'cancelled'
+}
+
+function afterTry(job: Job, outcome: Outcome, now: number): Partial<Job> {
+  if (outcome.state === 'returned') return { state: 'queued', attempts: job.attempts - 1 }
+  if (outcome.state !== 'failed') return { state: outcome.state, error: null, finishedAt: now }
+  const { error, retry } = outcome
+  if (retry && job.attempts < job.maxAttempts) {
+    return { state: 'queued', error, runAt: now + backoffMs(job.attempts) }
+  }
+  return { state: 'failed', error, finishedAt: now }
 }
 
 /** Wait before the next try: 1, 2, 4, ... up to 60 seconds. */

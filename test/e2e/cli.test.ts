@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -19,8 +19,9 @@ const helios = async (...args: string[]) => {
 }
 
 test('version prints a line or JSON', async () => {
-  expect(await helios('version')).toMatchObject({ code: 0, out: 'helios 0.1.0\n' })
-  expect((await helios('version', '--json')).out).toBe('{"version":"0.1.0"}\n')
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+  expect(await helios('version')).toMatchObject({ code: 0, out: `helios ${version}\n` })
+  expect(JSON.parse((await helios('version', '--json')).out)).toEqual({ version })
 })
 
 test('an unknown command names the near one and exits with 2', async () => {
