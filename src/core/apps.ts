@@ -2,12 +2,13 @@
  * @module
  * Apps: create, find, list, destroy, always in the scope of a team.
  */
-import { and, asc, eq, gt } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray } from 'drizzle-orm'
 import { type Db, inTransaction } from '../db/open.ts'
-import { apps, teams } from '../db/schema.ts'
+import { apps, deployments, teams } from '../db/schema.ts'
 import { HeliosError, show } from '../lib/errors.ts'
 import { newId } from '../lib/ids.ts'
 import { parseAppName } from '../lib/names.ts'
+import { enqueue, requestCancel } from '../queue/store.ts'
 
 /** The thing deployed. */
 export type App = typeof apps.$inferSelect
@@ -77,11 +78,62 @@ export function listApps(
     .all()
 }
 
-/** Remove an app's rows. @throws {HeliosError} app_not_found */
-export function destroyApp(db: Db, scope: Scope, name: string): App {
+/** Name of the job that takes away everything of an app, its rows last. */
+export const DESTROY_JOB = 'destroy'
+
+/** Payload of a {@link DESTROY_JOB}. */
+export type DestroyPayload = { appId: string }
+
+/** An app by its id, whatever its team; for what the server itself does. */
+export function appById(db: Db, id: string): App | undefined {
+  return db.select().from(apps).where(eq(apps.id, id)).get()
+}
+
+/** Every app of the server, by id, for what the server itself does. */
+export function allApps(db: Db): App[] {
+  return db.select().from(apps).orderBy(asc(apps.id)).all()
+}
+
+/** Refuse to touch an app that is going away. @throws {HeliosError} app_not_found, conflict */
+export function mustBeActive(db: Db, app: Pick<App, 'id' | 'name'>): void {
+  const state = appById(db, app.id)?.state
+  if (state === 'active') return
+  throw new HeliosError('conflict', `${app.name} is being destroyed`, {
+    hint: 'Wait for its end, or use another name',
+  })
+}
+
+/** Ask for the end of an app: what waits or runs of it is cancelled, then a job takes everything away. @throws {HeliosError} app_not_found */
+export function destroyApp(db: Db, scope: Scope, name: string, now: number): App {
   return inTransaction(db, () => {
     const app = findApp(db, scope, name)
-    db.delete(apps).where(eq(apps.id, app.id)).run()
-    return app
+    const open = db
+      .select()
+      .from(deployments)
+      .where(
+        and(
+          eq(deployments.appId, app.id),
+          inArray(deployments.state, ['queued', 'building', 'deploying']),
+        ),
+      )
+      .all()
+    for (const { jobId } of open) if (jobId) requestCancel(db, jobId, now)
+    if (app.state === 'destroying') return app
+    enqueue(
+      db,
+      {
+        kind: DESTROY_JOB,
+        key: app.id,
+        payload: { appId: app.id } satisfies DestroyPayload,
+        maxAttempts: 10,
+      },
+      now,
+    )
+    return db.update(apps).set({ state: 'destroying' }).where(eq(apps.id, app.id)).returning().get()
   })
+}
+
+/** Remove an app's row, and with it all rows that hang on it. */
+export function forgetApp(db: Db, id: string): void {
+  db.delete(apps).where(eq(apps.id, id)).run()
 }

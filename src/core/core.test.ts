@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { migrate, readMigrations } from '../db/migrate.ts'
 import { type Db, openDatabase } from '../db/open.ts'
-import { createApp, destroyApp, ensureTeam, findApp, listApps, type Scope } from './apps.ts'
+import {
+  createApp,
+  destroyApp,
+  ensureTeam,
+  findApp,
+  forgetApp,
+  listApps,
+  type Scope,
+} from './apps.ts'
 import { listEnv, setEnv, unsetEnv } from './env.ts'
 
 let dir: string
@@ -32,7 +40,7 @@ test('apps are found and listed within their team only', () => {
   expect(listApps(db, scope, { after: 'a', limit: 1 }).map(({ name }) => name)).toEqual(['b'])
   expect(listApps(db, other)).toEqual([])
   expect(() => findApp(db, other, 'a')).toThrow('No app called "a"')
-  expect(() => destroyApp(db, other, 'a')).toThrow('No app called "a"')
+  expect(() => destroyApp(db, other, 'a', 2)).toThrow('No app called "a"')
   expect(findApp(db, scope, 'a').name).toBe('a')
 })
 
@@ -41,7 +49,8 @@ test('a name is taken for every team, and free again once destroyed', () => {
   expect(() => createApp(db, { scope: ensureTeam(db, 'other', 1), name: 'shop', now: 1 })).toThrow(
     'exists already',
   )
-  destroyApp(db, scope, 'shop')
+  expect(destroyApp(db, scope, 'shop', 2).state).toBe('destroying')
+  forgetApp(db, findApp(db, scope, 'shop').id)
   expect(listEnv(db, app('shop'))).toEqual({})
 })
 

@@ -12,7 +12,7 @@ import type { App } from './apps.ts'
 const MAX_KEYS = 1000
 
 /** The app's config vars. */
-export function listEnv(db: Db, app: App): Record<string, string> {
+export function listEnv(db: Db, app: Pick<App, 'id'>): Record<string, string> {
   const rows = db.select().from(envVars).where(eq(envVars.appId, app.id)).orderBy(envVars.key).all()
   return Object.fromEntries(rows.map(({ key, value }) => [key, value]))
 }

@@ -49,3 +49,8 @@ export function sameText(a: string, b: string): boolean {
     createHash('sha256').update(b).digest(),
   )
 }
+
+/** Make the value of a session cookie: 256 random bits. */
+export function newSessionId(): string {
+  return base62(43)
+}

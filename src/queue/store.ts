@@ -11,7 +11,7 @@ import { newId } from '../lib/ids.ts'
 /** A row of durable work. */
 export type Job = typeof jobs.$inferSelect
 
-/** What a caller says of new work; jobs of one kind and key run one after the other, in order. */
+/** What a caller says of new work; jobs of one worker and key run one after the other, in order. */
 export type NewJob = {
   kind: string
   key: string
@@ -51,7 +51,7 @@ export function enqueue(db: Db, input: NewJob, now: number): Job {
     .get()
 }
 
-/** Take the next job of these kinds whose key has none running; undefined when there is none. */
+/** Take the next job of these kinds whose key has none of them running; undefined when there is none. */
 export function claim(
   db: Db,
   by: { kinds: string[]; owner: string; leaseMs: number },
@@ -59,9 +59,9 @@ export function claim(
 ): Job | undefined {
   return inTransaction(db, () => {
     const busy = db
-      .select({ lane: sql`${jobs.kind} || '/' || ${jobs.key}` })
+      .select({ key: jobs.key })
       .from(jobs)
-      .where(eq(jobs.state, 'running'))
+      .where(and(eq(jobs.state, 'running'), inArray(jobs.kind, by.kinds)))
     const next = db
       .select({ id: jobs.id })
       .from(jobs)
@@ -70,7 +70,7 @@ export function claim(
           eq(jobs.state, 'queued'),
           inArray(jobs.kind, by.kinds),
           lte(jobs.runAt, now),
-          notInArray(sql`${jobs.kind} || '/' || ${jobs.key}`, busy),
+          notInArray(jobs.key, busy),
         ),
       )
       .orderBy(desc(jobs.priority), asc(jobs.createdAt), asc(sql`rowid`))

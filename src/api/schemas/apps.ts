@@ -1,0 +1,156 @@
+/**
+ * @module
+ * Routes of apps, their config, processes, domains and logs.
+ */
+import { z } from 'zod'
+import { AppPath, one } from './endpoint.ts'
+import {
+  App,
+  AppStatus,
+  Domain,
+  Env,
+  EnvChanged,
+  LogLine,
+  Name,
+  PageQuery,
+  Process,
+  page,
+} from './shapes.ts'
+
+/** Routes of apps, their config, processes, domains and logs. */
+export const APP_ENDPOINTS = {
+  listApps: one({
+    method: 'get',
+    path: '/apps',
+    summary: 'Apps by name',
+    permission: 'app.read',
+    query: PageQuery,
+    response: page(App),
+  }),
+  createApp: one({
+    method: 'post',
+    path: '/apps',
+    summary: 'Create an app',
+    permission: 'app.create',
+    body: z.strictObject({ name: Name }),
+    status: 201,
+    response: App,
+  }),
+  getApp: one({
+    method: 'get',
+    path: '/apps/:app',
+    summary: 'One app',
+    permission: 'app.read',
+    params: AppPath,
+    response: App,
+  }),
+  destroyApp: one({
+    method: 'delete',
+    path: '/apps/:app',
+    summary: 'Destroy an app and everything it owns',
+    permission: 'app.delete',
+    params: AppPath,
+    query: z.object({ confirm: z.string().max(200).describe("The app's name once more") }),
+    status: 202,
+    response: z.object({ name: z.string() }),
+  }),
+  getStatus: one({
+    method: 'get',
+    path: '/apps/:app/status',
+    summary: 'Release, rollout, instances, last error and newest lines of an app',
+    permission: 'app.read',
+    params: AppPath,
+    response: AppStatus,
+  }),
+  getEnv: one({
+    method: 'get',
+    path: '/apps/:app/env',
+    summary: 'Config vars',
+    permission: 'env.read',
+    params: AppPath,
+    response: Env,
+  }),
+  changeEnv: one({
+    method: 'patch',
+    path: '/apps/:app/env',
+    summary: 'Set and unset config vars, all or none; makes a release when something is live',
+    permission: 'env.write',
+    params: AppPath,
+    body: z.strictObject({
+      set: z.record(z.string(), z.string()).optional(),
+      unset: z.array(z.string().max(200)).max(1000).optional(),
+    }),
+    response: EnvChanged,
+  }),
+  listProcesses: one({
+    method: 'get',
+    path: '/apps/:app/processes',
+    summary: 'Processes: wanted and actual instances',
+    permission: 'app.read',
+    params: AppPath,
+    response: z.object({ items: z.array(Process) }),
+  }),
+  scale: one({
+    method: 'patch',
+    path: '/apps/:app/processes',
+    summary: 'Say how many instances of processes to run',
+    permission: 'app.deploy',
+    params: AppPath,
+    body: z.strictObject({ formation: z.record(z.string().max(30), z.number().int()) }),
+    status: 202,
+    response: z.object({ formation: z.record(z.string(), z.number().int()) }),
+  }),
+  listDomains: one({
+    method: 'get',
+    path: '/apps/:app/domains',
+    summary: 'Host names, the default one first',
+    permission: 'app.read',
+    params: AppPath,
+    response: z.object({ items: z.array(Domain) }),
+  }),
+  addDomain: one({
+    method: 'post',
+    path: '/apps/:app/domains',
+    summary: 'Add a host name',
+    permission: 'domain.manage',
+    params: AppPath,
+    body: z.strictObject({ host: z.string().max(300) }),
+    status: 201,
+    response: Domain,
+  }),
+  removeDomain: one({
+    method: 'delete',
+    path: '/apps/:app/domains/:host',
+    summary: 'Remove a host name',
+    permission: 'domain.manage',
+    params: AppPath.extend({ host: z.string().max(300) }),
+    response: Domain,
+  }),
+  getLogs: one({
+    method: 'get',
+    path: '/apps/:app/logs',
+    summary: 'Newest lines of the instances, oldest first',
+    permission: 'logs.read',
+    params: AppPath,
+    query: z.object({
+      lines: z.coerce.number().int().min(0).max(10_000).optional(),
+      process: z.string().max(30).optional(),
+      since: z.iso.datetime({ offset: true }).optional(),
+    }),
+    response: z.object({ items: z.array(LogLine) }),
+  }),
+  followLogs: one({
+    method: 'get',
+    path: '/apps/:app/logs/stream',
+    summary:
+      'Lines of the instances as they come, after the newest `lines`: events `line` with a position as id; goes on after Last-Event-ID',
+    permission: 'logs.read',
+    params: AppPath,
+    query: z.object({
+      lines: z.coerce.number().int().min(0).max(10_000).optional(),
+      process: z.string().max(30).optional(),
+    }),
+    gives: 'sse',
+    response: LogLine,
+  }),
+} as const
