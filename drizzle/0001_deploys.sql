@@ -1,3 +1,11 @@
+CREATE TABLE `addresses` (
+	`team_id` text NOT NULL,
+	`name` text NOT NULL,
+	`place` integer NOT NULL,
+	PRIMARY KEY(`team_id`, `place`)
+);
+--> statement-breakpoint
+CREATE UNIQUE INDEX `addresses_name_unique` ON `addresses` (`name`);--> statement-breakpoint
 CREATE TABLE `builds` (
 	`id` text PRIMARY KEY NOT NULL,
 	`deployment_id` text NOT NULL,
@@ -162,6 +170,7 @@ CREATE UNIQUE INDEX `ssh_keys_fingerprint_unique` ON `ssh_keys` (`fingerprint`);
 CREATE TABLE `subnets` (
 	`team_id` text PRIMARY KEY NOT NULL,
 	`subnet` text NOT NULL,
+	`last_place` integer DEFAULT 1 NOT NULL,
 	`created_at` integer NOT NULL
 );
 --> statement-breakpoint

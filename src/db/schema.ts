@@ -282,8 +282,23 @@ export const instances = sqliteTable(
 export const subnets = sqliteTable('subnets', {
   teamId: text('team_id').primaryKey(),
   subnet: text().notNull().unique(),
+  /** The place handed out last; the next one is looked for after it. */
+  lastPlace: integer('last_place').notNull().default(1),
   createdAt: integer('created_at').notNull(),
 })
+
+/** Addresses of instances in their team's network; one is never given to two, nor again soon. */
+export const addresses = sqliteTable(
+  'addresses',
+  {
+    teamId: text('team_id').notNull(),
+    /** Name of the instance that has it. */
+    name: text().notNull().unique(),
+    /** Place in the subnet, 2 or more. */
+    place: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.place] })],
+)
 
 /** Facts of this server, as its id. */
 export const settings = sqliteTable('settings', {

@@ -165,3 +165,30 @@ export function requeueLost(db: Db, which: { all: boolean }, now: number): numbe
 export function findJob(db: Db, id: string): Job | undefined {
   return db.select().from(jobs).where(eq(jobs.id, id)).get()
 }
+
+/** Tell whether a job of one of these kinds waits or runs for the key. */
+export function hasOpenJob(db: Db, which: { kinds: readonly string[]; key: string }): boolean {
+  const open = and(
+    eq(jobs.key, which.key),
+    inArray(jobs.kind, [...which.kinds]),
+    inArray(jobs.state, ['queued', 'running']),
+  )
+  return db.select({ id: jobs.id }).from(jobs).where(open).limit(1).get() !== undefined
+}
+
+/** How many jobs wait and how many run. */
+export function countJobs(db: Db): { waiting: number; running: number } {
+  const rows = db
+    .select({ state: jobs.state, n: count() })
+    .from(jobs)
+    .where(inArray(jobs.state, ['queued', 'running']))
+    .groupBy(jobs.state)
+    .all()
+  const of = (state: Job['state']): number => rows.find((row) => row.state === state)?.n ?? 0
+  return { waiting: of('queued'), running: of('running') }
+}
+
+/** Remove jobs that ended before `before`. */
+export function forgetEndedJobs(db: Db, before: number): number {
+  return db.delete(jobs).where(lte(jobs.finishedAt, before)).run().changes
+}

@@ -8,7 +8,7 @@ import { HeliosError, messageOf } from '../lib/errors.ts'
 import { newId } from '../lib/ids.ts'
 import type { Part } from '../lib/lifecycle.ts'
 import type { Logger } from '../lib/log.ts'
-import { claim, finish, heartbeat, type Job, type Outcome, requeueLost } from './store.ts'
+import { claim, findJob, finish, heartbeat, type Job, type Outcome, requeueLost } from './store.ts'
 
 /** Does one job; must be safe to run again from its start. */
 export type Handler = (job: Job, signal: AbortSignal) => Promise<void>
@@ -29,7 +29,7 @@ export type WorkerOptions = {
 /** Why a job's signal aborted. */
 type Stop = 'cancel' | 'lost' | 'shutdown'
 
-/** A worker for these kinds of job, as a part. `wake` looks for work at once. */
+/** A worker for these kinds of job, as a part. `wake` looks for work, and for what is to stop, at once. */
 export function createWorker(opts: WorkerOptions): Part & { wake(): void } {
   const leaseMs = opts.leaseMs ?? 15_000
   const owner = newId('srv')
@@ -50,6 +50,9 @@ export function createWorker(opts: WorkerOptions): Part & { wake(): void } {
 
   const look = (): void => {
     if (!timer) return
+    for (const [id, { stop }] of running) {
+      if (findJob(opts.db, id)?.cancelRequested) stop.abort('cancel' satisfies Stop)
+    }
     requeueLost(opts.db, { all: false }, opts.clock())
     while (running.size < opts.concurrency) {
       const job = claim(

@@ -14,6 +14,8 @@ export type WorkloadSpec = {
   labels: Record<string, string>
   /** Network name; see {@link Runtime.ensureNetwork}. */
   network: string
+  /** IPv4 address of its own in the network, kept over restarts; absent means the engine chooses. */
+  address?: string
   memoryBytes: number
   cpus: number
   stopSignal: string

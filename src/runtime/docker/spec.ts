@@ -41,6 +41,14 @@ export function createBody(spec: WorkloadSpec): ContainerCreateOptions & { name:
     StopSignal: spec.stopSignal,
     StopTimeout: stopSeconds(spec.stopGraceMs),
     HostConfig: hostConfig(spec),
+    // The engine gives a restarted container a new address unless it has one of its own.
+    ...(spec.address === undefined
+      ? {}
+      : {
+          NetworkingConfig: {
+            EndpointsConfig: { [spec.network]: { IPAMConfig: { IPv4Address: spec.address } } },
+          },
+        }),
   }
 }
 
