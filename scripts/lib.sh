@@ -12,6 +12,11 @@ die() {
   printf -- 'error: %s\n' "$*" >&2
   exit 1
 }
+fail_with_log() {
+  printf -- '--- last lines of %s\n' "$2" >&2
+  tail -n 20 "$2" >&2 || true
+  die "$1"
+}
 have() { command -v "$1" >/dev/null 2>&1; }
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
@@ -133,12 +138,22 @@ deb822_sources() {
   }' < <(grep -v '^#' "$1")
 }
 
-# debian_source: "URI KEYRING" of the source this machine installs its own Debian release from.
+# debian_source: "URI KEYRING" of a Debian mirror: $HELIOS_DEBIAN_MIRROR, else the source this
+# machine installs its own Debian release from.
 debian_source() {
-  local id codename suite uri key
-  id=$(. /etc/os-release && echo "${ID:-}")
-  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  [[ $id == debian ]] || return 1
+  local codename suite uri key
+  if [[ -n ${HELIOS_DEBIAN_MIRROR:-} ]]; then
+    key=-
+    if [[ $(os_release ID) != debian ]]; then
+      # A mirror is trusted for the signature on it, so the keys come from this machine's own source.
+      apt_install debian-archive-keyring
+      key=/usr/share/keyrings/debian-archive-keyring.gpg
+    fi
+    printf '%s %s\n' "$HELIOS_DEBIAN_MIRROR" "$key"
+    return
+  fi
+  [[ $(os_release ID) == debian ]] || return 1
+  codename=$(os_release VERSION_CODENAME)
   while read -r suite uri key; do
     [[ $suite == "$codename" || $suite == stable || $suite == oldstable ]] || continue
     printf '%s %s\n' "$uri" "$key"
@@ -146,3 +161,4 @@ debian_source() {
   done < <(apt_sources)
   return 1
 }
+os_release() { sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" /etc/os-release; }

@@ -6,10 +6,11 @@ readonly SUITE=bookworm
 
 need_mirror() {
   local source
-  [[ -z $mirror ]] || { keyring=- && return; }
+  [[ -z $mirror ]] || return 0
   source=$(debian_source) ||
-    die 'no Debian mirror is set up on this machine; name one with --mirror URL, or bring the images
-       from another machine with "docker save" and "docker load"'
+    die 'no image registry answers and no Debian mirror is set up on this machine; name a mirror with
+       HELIOS_DEBIAN_MIRROR=URL, or bring the images from another machine with "docker save" and
+       "docker load"'
   read -r mirror keyring <<<"$source"
   # Cloud images name a file that lists mirrors.
   if [[ $mirror == mirror+file:* ]]; then mirror=$(grep -m1 -o '^[^ #]*://[^ ]*' "${mirror#mirror+file:}"); fi
