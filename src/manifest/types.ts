@@ -48,6 +48,8 @@ export type ProcessSpec = {
 export type AppSpec = {
   oal: 1
   app?: string
+  /** Name of the team the app belongs to; the default is that of the one who deploys. */
+  team?: string
   build: BuildSpec
   env: Record<string, string>
   processes: Record<string, ProcessSpec>
