@@ -1,14 +1,17 @@
 import { defineConfig } from 'vitest/config'
 
+const ROOMS = ['core', 'engine', 'queue', 'manifest', 'router', 'runtime', 'builders']
+
 const oxc = { jsx: { runtime: 'automatic', importSource: 'hono/jsx' } } as const
 
 export default defineConfig({
   test: {
     coverage: {
       provider: 'v8',
-      include: ['src/{core,engine,queue,manifest,router,runtime,builders}/**/*.ts'],
+      include: ROOMS.map((room) => `src/${room}/**/*.ts`),
       exclude: ['**/*.test.ts', '**/types.ts'],
       reporter: ['text-summary', 'json-summary'],
+      thresholds: Object.fromEntries(ROOMS.map((room) => [`src/${room}/**`, { lines: 90 }])),
     },
     projects: [
       {

@@ -57,6 +57,19 @@ alive() {
   tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
 }
 
+not_alive() { ! alive "$1" "$2"; }
+
+# end_process PID WORD [SECONDS]: SIGTERM, then SIGKILL, when it runs and has WORD in its command line.
+end_process() {
+  alive "$1" "$2" || return 0
+  kill -TERM "$1" 2>/dev/null || true
+  wait_until "${3:-40}" not_alive "$1" "$2" || {
+    warn "process $1 ignores SIGTERM, killing it"
+    kill -KILL "$1" 2>/dev/null || true
+    wait_until 5 not_alive "$1" "$2" || true
+  }
+}
+
 pid_in() { if [[ -s $1 ]]; then tr -dc 0-9 <"$1"; fi; }
 
 short_hash() { printf '%s' "$1" | sha256sum | cut -c1-8; }
