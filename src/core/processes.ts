@@ -2,7 +2,7 @@
  * @module
  * The wanted formation of an app: how many instances of each process.
  */
-import { and, eq } from 'drizzle-orm'
+import { eq } from 'drizzle-orm'
 import { type Db, inTransaction } from '../db/open.ts'
 import { formations } from '../db/schema.ts'
 import { HeliosError, show } from '../lib/errors.ts'
@@ -93,13 +93,6 @@ function checkCount(process: string, instances: number, known: readonly string[]
       { field: process, hint: 'Give the process more memory or CPUs instead' },
     )
   }
-}
-
-/** Forget what was asked for by hand where a manifest names the number itself. */
-export function forgetFormation(db: Db, appId: string, process: string): void {
-  db.delete(formations)
-    .where(and(eq(formations.appId, appId), eq(formations.process, process)))
-    .run()
 }
 
 /** Ask for the job that makes what runs of an app equal to what is wanted. */

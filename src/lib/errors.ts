@@ -4,7 +4,7 @@
  */
 
 /** Every code with the HTTP status it answers; codes in capitals are the runtime codes shown on error pages and in logs. */
-const ERROR_STATUS = {
+export const ERROR_STATUS = {
   api_unreachable: 502,
   app_not_found: 404,
   app_required: 422,
@@ -52,10 +52,13 @@ const ERROR_STATUS = {
   release_unavailable: 409,
   router_error: 502,
   too_many_env: 422,
+  too_many_requests: 429,
   unauthenticated: 401,
   unknown_command: 422,
   unsupported_media_type: 415,
   usage: 422,
+  HR12: 422,
+  HR15: 422,
   HP50: 507,
   HP51: 503,
   HP52: 503,

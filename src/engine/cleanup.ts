@@ -1,0 +1,49 @@
+/**
+ * @module
+ * Take away what no release needs any more: images beyond the newest, builds that came to nothing.
+ */
+
+import { appById } from '../core/apps.ts'
+import { liveRelease, markPruned, releasesWithImage } from '../core/releases.ts'
+import { activeRollouts } from '../core/rollouts.ts'
+import type { EngineDeps } from './deps.ts'
+import { LABELS } from './labels.ts'
+
+type Deps = Pick<EngineDeps, 'db' | 'clock' | 'log' | 'runtime' | 'serverId'>
+
+/** Releases of an app whose images are kept to go back to. */
+const KEPT = 5
+
+/** Remove the images of an app's releases beyond the newest, except those in use. */
+export async function collectImages(deps: Deps, appId: string): Promise<void> {
+  const app = appById(deps.db, appId)
+  if (!app) return
+  const all = releasesWithImage(deps.db, appId)
+  const active = new Set(activeRollouts(deps.db, appId).map(({ release }) => release.id))
+  const live = liveRelease(deps.db, app)
+  const kept = all.filter(({ id }, n) => n < KEPT || active.has(id) || id === live?.id)
+  const images = new Set(kept.map(({ image }) => image))
+  for (const release of all) {
+    if (kept.includes(release)) continue
+    if (!images.has(release.image)) await remove(deps, release.image)
+    markPruned(deps.db, release.id, deps.clock())
+  }
+}
+
+/** Remove every image of an app. */
+export async function removeImages(deps: Deps, appId: string): Promise<void> {
+  const images = releasesWithImage(deps.db, appId).map(({ image }) => image)
+  for (const image of new Set(images)) await remove(deps, image)
+  const labelled = await deps.runtime.listImages({
+    [LABELS.server]: deps.serverId,
+    [LABELS.app]: appId,
+  })
+  for (const { id } of labelled) await remove(deps, id)
+}
+
+/** An image that cannot go now is tried again with the next deploy, so it is no reason to fail. */
+async function remove(deps: Deps, image: string): Promise<void> {
+  await deps.runtime
+    .removeImage(image)
+    .catch((error: unknown) => deps.log.warn({ err: error, image }, 'could not remove an image'))
+}

@@ -1,0 +1,213 @@
+/**
+ * @module
+ * Do the steps of a plan: raise instances, point the router to them, retire others.
+ */
+import { type App, appById } from '../core/apps.ts'
+import { activeRollouts } from '../core/rollouts.ts'
+import { instanceAddress, releaseAddress } from '../core/subnets.ts'
+import { HeliosError, messageOf } from '../lib/errors.ts'
+import type { Instance } from '../runtime/types.ts'
+import type { EngineDeps } from './deps.ts'
+import { type Gate, waitHealthy } from './health.ts'
+import { identityOf } from './labels.ts'
+import type { createNetworks } from './network.ts'
+import { observeApp } from './observe.ts'
+import type { Slot, Step } from './plan.ts'
+import { liveState } from './routes.ts'
+import { portOf, processOf, workloadOf } from './workload.ts'
+
+/** What steps are done with. */
+export type Hands = Pick<
+  EngineDeps,
+  | 'db'
+  | 'clock'
+  | 'log'
+  | 'serverId'
+  | 'runtime'
+  | 'router'
+  | 'flushLogs'
+  | 'checkpoint'
+  | 'subnetPool'
+> & { networks: ReturnType<typeof createNetworks> }
+
+/** Instances raised at once; the engine does little more side by side. */
+const AT_ONCE = 4
+
+/** Something that happened to an instance, for the log of a deployment. */
+export type Progress = (text: string) => void
+
+/** Create and start what the steps say; gives what to look at before traffic goes there. */
+export async function raise(
+  hands: Hands,
+  app: App,
+  steps: readonly Step[],
+  signal: AbortSignal,
+): Promise<void> {
+  const slots = steps.filter((step) => step.do !== 'retire')
+  if (slots.length === 0) return
+  const network = await hands.networks.ensure(app.teamId)
+  await inBatches(slots, async (step) => {
+    signal.throwIfAborted()
+    const address = instanceAddress(hands.db, app.teamId, step.slot.name)
+    const id =
+      step.do === 'start' ? step.id : await create(hands, step.slot, { network, address }, signal)
+    hands.checkpoint('instance:created')
+    await hands.runtime.startInstance(id)
+    hands.checkpoint('instance:started')
+  })
+}
+
+function create(
+  hands: Hands,
+  slot: Slot,
+  at: { network: string; address: string },
+  signal: AbortSignal,
+): Promise<string> {
+  const { active, process, index } = slot
+  const workload = workloadOf({
+    server: hands.serverId,
+    network: at.network,
+    release: active.release,
+    rollout: active.rollout.id,
+    process,
+    index,
+  })
+  return hands.runtime.createInstance({ ...workload, address: at.address }, signal)
+}
+
+/** Wait until these slots are healthy. @throws {HeliosError} what waitHealthy throws, of the first that is not */
+export async function gate(
+  hands: Hands,
+  app: App,
+  slots: readonly Slot[],
+  signal: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController()
+  const both = AbortSignal.any([signal, stop.signal])
+  const waits = slots.map((slot) => waitHealthy(hands, gateOf(hands, app, slot), both))
+  try {
+    await Promise.all(waits)
+  } finally {
+    stop.abort()
+    await Promise.allSettled(waits)
+  }
+}
+
+function gateOf(hands: Hands, app: App, slot: Slot): Gate {
+  const spec = processOf(slot.active.release, slot.process)
+  const port = portOf(slot.process, spec)
+  return {
+    id: slot.name,
+    shown: `${slot.process}.${slot.index}`,
+    address: instanceAddress(hands.db, app.teamId, slot.name),
+    ...(port === undefined ? {} : { port }),
+    health: spec.health,
+  }
+}
+
+/** Point the router to what runs of a rollout; gives the addresses. */
+export async function pointRouter(
+  hands: Hands,
+  app: App,
+  rolloutId: string,
+  actual: readonly Instance[],
+): Promise<string[]> {
+  const active = activeRollouts(hands.db, app.id).find(({ rollout }) => rollout.id === rolloutId)
+  if (!active) throw new HeliosError('internal', `The rollout ${rolloutId} is not active`)
+  const state = liveState(active, actual, (name) => instanceAddress(hands.db, app.teamId, name))
+  await hands.router.setLive(state)
+  return state.addresses
+}
+
+/** Point the router to the live rollout of an app, or to nothing. */
+export async function refreshLive(
+  hands: Hands,
+  appId: string,
+  actual?: readonly Instance[],
+): Promise<void> {
+  const app = appById(hands.db, appId)
+  if (app?.state !== 'active') return
+  const found = actual ?? (await observeApp(hands, appId))
+  if (app.liveRolloutId) await pointRouter(hands, app, app.liveRolloutId, found)
+  else await hands.router.setLive({ app: appId, release: 'none', addresses: [] })
+}
+
+/**
+ * Take instances away: no new request reaches them, those in flight end (at most `drainMs`), then
+ * the stop signal, the grace, and the removal. Gives the names of those that had to be killed.
+ */
+export async function retire(
+  hands: Hands,
+  list: readonly Instance[],
+  opts: { drainMs: number; signal: AbortSignal },
+): Promise<string[]> {
+  if (list.length === 0) return []
+  const addresses = list.flatMap((instance) => addressesOf(hands, instance))
+  if (opts.drainMs > 0 && addresses.length > 0) {
+    await hands.router.drain(addresses, opts.drainMs, opts.signal).catch((error: unknown) => {
+      opts.signal.throwIfAborted()
+      // A router that does not answer sends nothing either.
+      hands.log.warn({ err: error }, 'could not watch the draining')
+    })
+  }
+  hands.checkpoint('drain:drained')
+  const killed: string[] = []
+  await inBatches(list, async (instance) => {
+    opts.signal.throwIfAborted()
+    if (await takeAway(hands, instance)) killed.push(instance.name)
+  })
+  return killed
+}
+
+async function takeAway(hands: Hands, instance: Instance): Promise<boolean> {
+  const result = await hands.runtime.stopInstance(instance.id, graceOf(hands, instance))
+  hands.checkpoint('drain:stopped')
+  await hands.flushLogs(instance.id, 5000)
+  await hands.runtime.removeInstance(instance.id)
+  releaseAddress(hands.db, instance.name)
+  hands.checkpoint('drain:removed')
+  return result.killed
+}
+
+function releaseSpec(hands: Hands, instance: Instance) {
+  const who = identityOf(instance.labels)
+  const active = who && activeRollouts(hands.db, who.app).find((a) => a.rollout.id === who.rollout)
+  return who && active?.release.spec.processes[who.process]
+}
+
+const DEFAULT_GRACE_MS = 30_000
+
+function graceOf(hands: Hands, instance: Instance): number {
+  return releaseSpec(hands, instance)?.stop.graceMs ?? DEFAULT_GRACE_MS
+}
+
+function addressesOf(hands: Hands, instance: Instance): string[] {
+  const who = identityOf(instance.labels)
+  const spec = releaseSpec(hands, instance)
+  const port = who && spec && portOf(who.process, spec)
+  return instance.address && port ? [`${instance.address}:${port}`] : []
+}
+
+/** Do work for each, a few at once; the first failure is thrown when all that began have ended. */
+async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items]
+  const failures: unknown[] = []
+  const lane = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) {
+      try {
+        await work(item)
+      } catch (error) {
+        failures.push(error)
+        left.length = 0
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, lane))
+  if (failures.length > 0) throw failures[0]
+}
+
+/** One line that says how something failed. */
+export function sentenceOf(error: unknown): string {
+  if (!(error instanceof HeliosError)) return `internal: ${messageOf(error)}`
+  return `${error.code}: ${error.message}`
+}
