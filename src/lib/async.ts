@@ -60,3 +60,18 @@ export function keyedMutex(): <T>(key: string, work: () => Promise<T>) => Promis
     return result
   }
 }
+
+/** Map with at most `limit` calls under way, in the order of the input; the first failure rejects. */
+export async function mapBounded<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = []
+  const queue = items.entries()
+  const lane = async (): Promise<void> => {
+    for (const [index, item] of queue) results[index] = await work(item)
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane))
+  return results
+}

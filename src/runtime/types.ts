@@ -154,4 +154,6 @@ export type Runtime = {
   listImages(
     labels: Record<string, string>,
   ): Promise<{ id: string; tags: string[]; createdAt: string }[]>
+  /** Drop the cache of builds down to `keepBytes`; gives the bytes freed. */
+  pruneBuildCache?(keepBytes: number): Promise<number>
 }

@@ -4,12 +4,14 @@
  */
 import type Docker from 'dockerode'
 import type { ContainerInspectInfo } from 'dockerode'
+import { mapBounded } from '../../lib/async.ts'
 import type { Instance, WorkloadSpec } from '../types.ts'
 import { engineCall, engineStatus } from './engine-call.ts'
 import { createBody, stopSeconds } from './spec.ts'
 
 /** What a stop may take beyond the grace. */
 const STOP_SLACK_MS = 30_000
+const INSPECTS_AT_ONCE = 16
 
 /** Create without starting; the container that already has the name is given back instead. */
 export async function createContainer(
@@ -94,12 +96,11 @@ export async function listContainers(
   const found = await engineCall('list instances', (abortSignal) =>
     docker.listContainers({ all: true, filters: { label }, abortSignal }),
   )
-  const instances: Instance[] = []
-  for (const { Id } of found) {
-    const instance = await inspectContainer(docker, Id)
-    if (instance !== undefined) instances.push(instance)
-  }
-  return instances
+  const instances = await mapBounded(found, INSPECTS_AT_ONCE, ({ Id }) =>
+    inspectContainer(docker, Id),
+  )
+  // One that went away in between is no instance any more.
+  return instances.filter((instance) => instance !== undefined)
 }
 
 /** Translate what the engine says about a container. */
