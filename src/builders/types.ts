@@ -12,24 +12,42 @@ export type SourceFiles = {
   read(path: string): string | undefined
 }
 
+/** A Dockerfile and what its build context is made of. */
+export type DockerfilePlan = {
+  kind: 'dockerfile'
+  /** Text of the Dockerfile to build; it is put into the context under a name of its own. */
+  dockerfile: string
+  /** Files to add to the context beside the source, path to text (never overwrites the source's files). */
+  extraFiles: Record<string, string>
+  /** Folder of the context that holds the source; absent means its root. */
+  sourceDir?: string
+  target?: string
+  args: Record<string, string>
+  /** Ignore rules for the source (the text of .dockerignore). */
+  ignore: string
+  /** Commands by process that the language's own files name (package.json start, Procfile is read elsewhere). */
+  processes: Record<string, string[]>
+  /** Port the app is known to listen on; undefined means $PORT. */
+  port?: number
+}
+
 /** What a builder wants done. */
-export type BuildPlan =
-  | {
-      kind: 'dockerfile'
-      /** Text of the Dockerfile to build; it is put into the context under a name of its own. */
-      dockerfile: string
-      /** Files to add to the context beside the source, path to text (never overwrites the source's files). */
-      extraFiles: Record<string, string>
-      target?: string
-      args: Record<string, string>
-      /** Ignore rules for the context (the text of .dockerignore). */
-      ignore: string
-      /** Commands by process that the language's own files name (package.json start, Procfile is read elsewhere). */
-      processes: Record<string, string[]>
-      /** Port the app is known to listen on; undefined means $PORT. */
-      port?: number
-    }
-  | { kind: 'image'; image: string }
+export type BuildPlan = DockerfilePlan | { kind: 'image'; image: string }
+
+/** Files of the server that install steps see and images never hold; each is the text of the file. */
+export type BuildEnvironment = {
+  /** Certificates in PEM form that a mirror's own is signed by. */
+  caFile?: string
+  /** npm configuration: registry and its credentials. */
+  npmrc?: string
+}
+
+/** What the server gives a build; both need a builder that knows `RUN --mount`. */
+export type PlanOptions = {
+  /** Who shares cache mounts, such as the app's id (letters, digits, `_`, `-`); absent means no cache mounts. */
+  cacheScope?: string
+  environment?: BuildEnvironment
+}
 
 /** A builder: does it fit and why, and what it would do. Pure. */
 export type Builder = {
@@ -37,7 +55,7 @@ export type Builder = {
   /** One sentence which file decided, or undefined when the builder does not fit. */
   detect(files: SourceFiles): string | undefined
   /** @throws {HeliosError} HX34 when the source cannot be built, with what to do. */
-  plan(files: SourceFiles, spec: BuildSpec): BuildPlan
+  plan(files: SourceFiles, spec: BuildSpec, options?: PlanOptions): BuildPlan
 }
 
 /** The outcome of detection, for the build log. */
