@@ -43,6 +43,11 @@ const TABLE: Readonly<Record<Role, readonly Permission[]>> = {
   owner: ADMIN,
 }
 
+/** Tell whether text names a permission; a route with any other is a mistake. */
+export function isPermission(text: string): text is Permission {
+  return (ADMIN as readonly string[]).includes(text)
+}
+
 /** Tell whether the actor holds a permission in the actor's team. */
 export function can(actor: Actor, permission: Permission): boolean {
   return TABLE[actor.role].includes(permission)

@@ -4,10 +4,10 @@
  */
 import { eq } from 'drizzle-orm'
 import { type Db, inTransaction } from '../db/open.ts'
-import { memberships, users } from '../db/schema.ts'
+import { memberships, teams, users } from '../db/schema.ts'
 import { newId } from '../lib/ids.ts'
 import { createToken } from './access.ts'
-import { ensureTeam } from './apps.ts'
+import { ensureTeam, type Scope } from './apps.ts'
 
 /**
  * Make the first user, owner of the team `default`, with a token.
@@ -32,4 +32,10 @@ export function newOwnerToken(db: Db, now: number): string | undefined {
     .where(eq(memberships.role, 'owner'))
     .get()
   return owner && createToken(db, { userId: owner.userId, name: 'made on the server', now })
+}
+
+/** The name of a team. */
+export function teamName(db: Db, scope: Scope): string {
+  const row = db.select({ name: teams.name }).from(teams).where(eq(teams.id, scope.teamId)).get()
+  return row?.name ?? ''
 }

@@ -122,3 +122,20 @@ export function parseGitRef(text: string): string {
     hint: 'Push a branch or tag with a plain name, as in: git push helios main',
   })
 }
+
+const IMAGE =
+  /^(?:[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)*(?::\d{1,5})?\/)?[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/
+
+/** Parse a reference to an image of a registry; ids and images that Helios built are none. @throws {HeliosError} invalid_image */
+export function parseImageRef(text: string): string {
+  const path = text.replace(/^(?:(?:index|registry-1)\.)?docker\.io(?::\d+)?\//, '')
+  const local = /^(?:sha256:)?[0-9a-f]{5,64}$/.test(text) || /^(?:library\/)?helios\//.test(path)
+  if (text.length <= 500 && IMAGE.test(text) && !local) return text
+  throw new HeliosError(
+    'invalid_image',
+    local
+      ? `${show(text)} names an image of this server, which no app may take`
+      : `${show(text)} is no image reference`,
+    { field: 'image', hint: 'Name an image of a registry, as in ghcr.io/example/shop:1.4' },
+  )
+}

@@ -1,0 +1,108 @@
+/**
+ * @module
+ * The routes of the server, each with who may use it: one that does not say so keeps the server from starting.
+ */
+import { randomBytes } from 'node:crypto'
+import { type Context, Hono } from 'hono'
+import { isPermission } from '../core/roles.ts'
+import { HeliosError } from '../lib/errors.ts'
+import type { Logger } from '../lib/log.ts'
+import type { ApiEnv } from './context.ts'
+import { refusalOf } from './errors.ts'
+
+/** Answers a request. */
+export type RouteHandler = (c: Context<ApiEnv>) => Response | Promise<Response>
+
+/** Takes routes until it is sealed. */
+export type Door = {
+  app: Hono<ApiEnv>
+  /** Add a route; `access` is a permission, or `public` for what anybody may see. @throws on any other */
+  mount(method: string, path: string, access: string, handler: RouteHandler): void
+  /** Refuse other methods on the paths of the routes, and check that none came in by the side. */
+  seal(): void
+}
+
+const SECURITY_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+} as const
+
+/** Make a door whose requests are named, logged and refused in one form. */
+export function createDoor(log: Logger): Door {
+  const app = new Hono<ApiEnv>()
+  app.use('*', async (c, next) => {
+    const begun = performance.now()
+    c.set('requestId', `req_${randomBytes(8).toString('hex')}`)
+    await next()
+    c.header('X-Request-Id', c.get('requestId'))
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) c.header(name, value)
+    logRequest(log, c, performance.now() - begun)
+  })
+  app.onError((error, c) => {
+    const refusal = refusalOf(error, c.get('requestId'))
+    if (refusal.status >= 500) log.error({ err: error, requestId: c.get('requestId') }, 'failed')
+    return answer(refusal.status, JSON.stringify(refusal.body), authHeader(refusal.status))
+  })
+  app.notFound(() => {
+    throw new HeliosError('not_found', 'There is nothing at this address')
+  })
+  const ours = app.routes.length
+  const paths = new Map<string, string[]>()
+  return {
+    app,
+    mount(method, path, access, handler) {
+      if (access !== 'public' && !isPermission(access)) {
+        throw new Error(`${method} ${path} names no permission: ${access}`)
+      }
+      paths.set(path, [...(paths.get(path) ?? []), method.toUpperCase()])
+      app.on(method.toUpperCase(), path, handler)
+    },
+    seal() {
+      for (const route of app.routes.slice(ours)) {
+        if (paths.get(route.path)?.includes(route.method)) continue
+        throw new Error(`${route.method} ${route.path} names no permission`)
+      }
+      for (const [path, methods] of paths) app.all(path, (c) => refuseMethod(c, methods))
+    },
+  }
+}
+
+/** Answer with text that is JSON already. */
+export function answer(
+  status: number,
+  body: string,
+  headers: Record<string, string> = {},
+): Response {
+  return new Response(body, {
+    status,
+    headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers },
+  })
+}
+
+function authHeader(status: number): Record<string, string> {
+  return status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}
+}
+
+function refuseMethod(c: Context<ApiEnv>, methods: string[]): Response {
+  const error = new HeliosError('method_not_allowed', `${c.req.method} is not taken here`, {
+    hint: `Use ${methods.join(' or ')}`,
+  })
+  const { status, body } = refusalOf(error, c.get('requestId'))
+  return answer(status, JSON.stringify(body), { Allow: methods.join(', ') })
+}
+
+function logRequest(log: Logger, c: Context<ApiEnv>, ms: number): void {
+  const actor = c.get('actor')
+  log.info(
+    {
+      requestId: c.get('requestId'),
+      route: c.get('route') ?? 'none',
+      method: c.req.method,
+      status: c.res.status,
+      ms: Math.round(ms * 10) / 10,
+      ...(actor ? { actor: `${actor.name} (${actor.via} ${actor.credential})` } : {}),
+    },
+    'request',
+  )
+}

@@ -1,0 +1,114 @@
+/**
+ * @module
+ * Apps at a glance: release, formation and last deployment of many apps in a few queries.
+ */
+import { and, asc, count, eq, gt, inArray, sql } from 'drizzle-orm'
+import type { Db } from '../db/open.ts'
+import { apps, deployments, releases, rollouts } from '../db/schema.ts'
+import type { App, Scope } from './apps.ts'
+import type { Deployment } from './deployments.ts'
+
+/** A deployment with the number of the release it made. */
+export type NumberedDeployment = Deployment & { release: number | null }
+
+/** An app with what one wants to know of it first. */
+export type AppOverview = {
+  app: App
+  /** Number of the live release; null before the first. */
+  release: number | null
+  /** Instances wanted of all processes, and healthy ones of the live rollout. */
+  wanted: number
+  healthy: number
+  /** A deployment waits or runs. */
+  busy: boolean
+  last: NumberedDeployment | null
+}
+
+const MAX_PAGE = 200
+
+/** Overviews by name, a page at a time: at most `limit` (200) after the name `after`. */
+export function listOverviews(
+  db: Db,
+  scope: Scope,
+  page: { after?: string; limit?: number } = {},
+): AppOverview[] {
+  const rows = figures(db)
+    .where(and(eq(apps.teamId, scope.teamId), gt(apps.name, page.after ?? '')))
+    .orderBy(asc(apps.name))
+    .limit(Math.min(MAX_PAGE, page.limit ?? MAX_PAGE))
+    .all()
+  return withDeployments(db, rows)
+}
+
+/** The overview of one app. */
+export function overviewOf(db: Db, app: App): AppOverview {
+  const rows = figures(db).where(eq(apps.id, app.id)).all()
+  const none = { app, release: null, wanted: 0, healthy: 0, busy: false, last: null }
+  return withDeployments(db, rows)[0] ?? none
+}
+
+/** How many apps a team has. */
+export function countApps(db: Db, scope: Scope): number {
+  return db.select({ n: count() }).from(apps).where(eq(apps.teamId, scope.teamId)).get()?.n ?? 0
+}
+
+/** Deployments with the numbers of their releases. */
+export function numbered(db: Db, rows: readonly Deployment[]): NumberedDeployment[] {
+  const ids = rows.flatMap((row) => row.releaseId ?? [])
+  const found = ids.length === 0 ? [] : releaseNumbers(db, ids)
+  const numbers = new Map(found.map(({ id, number }) => [id, number]))
+  return rows.map((row) => ({ ...row, release: numbers.get(row.releaseId ?? '') ?? null }))
+}
+
+function releaseNumbers(db: Db, ids: string[]): { id: string; number: number }[] {
+  return db
+    .select({ id: releases.id, number: releases.number })
+    .from(releases)
+    .where(inArray(releases.id, ids))
+    .all()
+}
+
+function figures(db: Db) {
+  // SQLite counts the formation itself: reading every AppSpec into memory costs more than the page.
+  const wanted = sql<number>`(
+    SELECT coalesce(sum(coalesce(f.instances, json_extract(p.value, '$.instances'))), 0)
+    FROM json_each(${releases.spec}, '$.processes') p
+    LEFT JOIN formations f ON f.app_id = ${apps.id} AND f.process = p.key)`
+  const healthy = sql<number>`(
+    SELECT count(*) FROM instances i
+    WHERE i.app_id = ${apps.id} AND i.rollout_id = ${apps.liveRolloutId} AND i.healthy = 1)`
+  return db
+    .select({ app: apps, release: releases.number, wanted, healthy })
+    .from(apps)
+    .leftJoin(rollouts, eq(rollouts.id, apps.liveRolloutId))
+    .leftJoin(releases, eq(releases.id, rollouts.releaseId))
+    .$dynamic()
+}
+
+type Figures = Omit<AppOverview, 'busy' | 'last'>
+
+function withDeployments(db: Db, rows: readonly Figures[]): AppOverview[] {
+  const ids = rows.map((row) => row.app.id)
+  if (ids.length === 0) return []
+  const open = db
+    .selectDistinct({ appId: deployments.appId })
+    .from(deployments)
+    .where(inArray(deployments.state, ['queued', 'building', 'deploying']))
+    .all()
+  const busy = new Set(open.map((row) => row.appId))
+  // One step down the index an app; grouping would walk the whole history.
+  const newest = sql`(SELECT max(d.id) FROM deployments d WHERE d.app_id = ${apps.id})`
+  const found = db
+    .select({ last: deployments, release: releases.number })
+    .from(apps)
+    .innerJoin(deployments, eq(deployments.id, newest))
+    .leftJoin(releases, eq(releases.id, deployments.releaseId))
+    .where(inArray(apps.id, ids))
+    .all()
+  const last = new Map(found.map((row) => [row.last.appId, { ...row.last, release: row.release }]))
+  return rows.map((row) => ({
+    ...row,
+    busy: busy.has(row.app.id),
+    last: last.get(row.app.id) ?? null,
+  }))
+}
