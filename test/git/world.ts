@@ -1,11 +1,11 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
-import { type Actor, actorOfToken, createToken } from '../../src/core/access.ts'
+import { type Actor, actorOfToken, addSshKey, createToken } from '../../src/core/access.ts'
 import type { PublicAddress } from '../../src/core/address.ts'
 import { type App, appById } from '../../src/core/apps.ts'
 import {
@@ -26,6 +26,7 @@ import { createRepos, type Repos } from '../../src/git/repo.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { HeliosError } from '../../src/lib/errors.ts'
 import { silentLogger } from '../../src/lib/log.ts'
+import { parsePublicKey } from '../../src/lib/ssh-key.ts'
 import { createJobLogs, type JobLogs } from '../../src/queue/job-log.ts'
 import { createWorker } from '../../src/queue/worker.ts'
 import { createGitHttp } from '../../src/ssh/http.ts'
@@ -275,4 +276,29 @@ export function createClone(opts: { branch?: string; env?: Record<string, string
       return sync('rev-parse', 'HEAD')
     },
   }
+}
+
+/** A key of a user, and the command with which git uses it at a port. */
+export function sshEnv(world: World, file: string, port: number): Record<string, string> {
+  const known = join(world.dir, 'known_hosts')
+  const options = [
+    'IdentitiesOnly=yes',
+    'StrictHostKeyChecking=accept-new',
+    `UserKnownHostsFile=${known}`,
+  ]
+  const flags = options.flatMap((option) => ['-o', option]).join(' ')
+  return { GIT_SSH_COMMAND: `ssh -F none -p ${port} -i ${file} ${flags}` }
+}
+
+/** Make a key with ssh-keygen; gives its file. */
+export function makeKey(world: World, name: string, ...args: string[]): string {
+  const file = join(world.dir, name)
+  execFileSync('ssh-keygen', ['-q', '-N', '', '-C', name, '-f', file, ...args])
+  return file
+}
+
+/** Let a user log in with a key of {@link makeKey}. */
+export function allowKey(world: World, file: string, userId = world.actor.userId): void {
+  const key = parsePublicKey(readFileSync(`${file}.pub`, 'utf8'))
+  addSshKey(world.db, { userId }, { ...key, now: Date.now() })
 }
