@@ -65,7 +65,7 @@ export function createBuildProgress(onLine: (line: string) => void): BuildProgre
 
   const vertex = (seen: Vertex): void => {
     const step = stepOf(seen.digest)
-    step.name ||= oneLine(seen.name)
+    step.name ||= oneLine(seen.name).replace(/^\[stage-\d+ /, '[')
     // Another step's failure cancels the rest: not theirs to report.
     if (seen.error !== '' && !/context canceled/.test(seen.error)) step.error = seen.error
     if (seen.started === undefined || step.ended) return

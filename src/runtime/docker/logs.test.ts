@@ -37,17 +37,29 @@ test('lines come out the same however the stream is cut', async () => {
 })
 
 test('pieces of a long line are joined, per stream, under the time of the first', async () => {
+  const piece = 'x'.repeat(16_384)
+  const later = '2027-01-01T00:00:00.000000000Z'
   const bytes = [
-    frame(1, `${AT} one `),
+    frame(1, `${AT} ${piece}`),
     frame(2, `${AT} oops\r\n`),
-    frame(1, '2027-01-01T00:00:00.000000000Z two\n'),
-    frame(1, `${AT} open`),
+    frame(1, `${later} two\n`),
+    frame(1, `${AT} ${piece}`),
+    frame(1, `${later} \n`),
+    frame(1, `${AT} ${piece}`),
   ]
   expect(await read(Buffer.concat(bytes), 7)).toEqual([
     { at: AT, stream: 'stderr', text: 'oops' },
-    { at: AT, stream: 'stdout', text: 'one two' },
-    { at: AT, stream: 'stdout', text: 'open' },
+    { at: AT, stream: 'stdout', text: `${piece}two` },
+    { at: AT, stream: 'stdout', text: piece },
+    { at: AT, stream: 'stdout', text: piece },
   ])
+})
+
+test('half a line at the end of one life of an instance does not join the next life', async () => {
+  const bytes = [frame(1, `${AT} half`), frame(1, `${AT} started\n`), frame(1, `${AT} end`)]
+  expect(await read(Buffer.concat(bytes), 9)).toEqual(
+    ['half', 'started', 'end'].map((text) => ({ at: AT, stream: 'stdout', text })),
+  )
 })
 
 test('an endless line is cut', async () => {

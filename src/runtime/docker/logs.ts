@@ -13,6 +13,8 @@ const MAX_LINE = 64 * 1024
 /** The engine writes frames of 16 KiB and a time; far more means the stream is no frames. */
 const MAX_FRAME = 1024 * 1024
 const HEADER = 8
+/** The engine cuts a longer line into pieces of just this size; a shorter piece without an end is all there is. */
+const PIECE = 16 * 1024
 
 /** One piece of output as the engine frames it. */
 type Frame = { stream: LogLine['stream']; data: Buffer }
@@ -58,18 +60,18 @@ export async function* framesOf(source: AsyncIterable<Buffer>): AsyncGenerator<F
   }
 }
 
-/** Join frames, each with its time in front, to lines; a last line without an end counts. */
+/** Join frames, each with its time in front, to lines; what a program wrote last without an end counts. */
 export async function* linesOf(frames: AsyncIterable<Frame>): AsyncGenerator<LogLine> {
   const open = new Map<LogLine['stream'], { at: string; parts: Buffer[]; bytes: number }>()
   for await (const { stream, data } of frames) {
     const space = data.indexOf(0x20)
     const at = data.toString('latin1', 0, Math.max(0, space))
-    const ended = data.at(-1) === 0x0a
     const line = open.get(stream) ?? { at, parts: [], bytes: 0 }
-    const part = data.subarray(space + 1, ended ? -1 : undefined)
+    const part = data.subarray(space + 1, data.at(-1) === 0x0a ? -1 : undefined)
     line.parts.push(part)
     line.bytes += part.length
-    if (ended || line.bytes >= MAX_LINE) {
+    const more = part.length === PIECE && data.at(-1) !== 0x0a
+    if (!more || line.bytes >= MAX_LINE) {
       open.delete(stream)
       yield { at: line.at, stream, text: textOf(line.parts) }
     } else {
