@@ -1,60 +1,65 @@
 /**
  * @module
- * The table of commands; only the one that runs is loaded.
+ * Find the command of a command line, load only that one, and run it.
  */
-import { cac } from 'cac'
-import { closest } from 'fastest-levenshtein'
 import { HeliosError, show } from '../lib/errors.ts'
-import { printError, printResult } from './output.ts'
-
-type Result = { text: string; data: unknown }
-type Command = { name: string; about: string; run: () => Promise<Result> | Result }
-
-const VERSION = '0.1.0'
-
-const COMMANDS: Command[] = [
-  {
-    name: 'version',
-    about: 'Print the version',
-    run: () => ({ text: `helios ${VERSION}`, data: { version: VERSION } }),
-  },
-  {
-    name: 'db:migrate',
-    about: 'Make or update the database of the data dir',
-    run: async () => (await import('./commands/server.ts')).dbMigrate(),
-  },
-]
+import { isSet, parseLine, splitCommand } from './args.ts'
+import type { ClientEnv } from './command.ts'
+import { EXIT } from './exit-codes.ts'
+import { createOutput, type Output } from './output.ts'
+import { COMMANDS } from './table/index.ts'
+import { VERSION } from './version.ts'
 
 /** Run one command line; gives the exit code. */
-export async function runCli(argv: string[]): Promise<number> {
-  const json = argv.includes('--json')
+export async function runCli(argv: readonly string[], env: ClientEnv): Promise<number> {
+  const { name, rest } = splitCommand(argv.slice(2))
+  const makeOutput = (json: boolean, noColor: boolean): Output =>
+    createOutput({
+      json,
+      colours: !env.noColor && !noColor,
+      stdout: process.stdout,
+      stderr: process.stderr,
+    })
+  const words = rest.slice(0, [...rest, '--'].indexOf('--'))
+  let out = makeOutput(words.includes('--json'), words.includes('--no-color'))
   try {
-    const program = cac('helios')
-    program.option('--json', 'Print JSON').help()
-    for (const { name, about } of COMMANDS) program.command(name, about)
-    const { args, options } = program.parse(argv, { run: false })
-    const { help } = options
-    if (help === true) return 0
-    const wanted = program.matchedCommandName ?? args[0]
-    if (wanted === undefined) {
-      program.outputHelp()
-      return 2
+    if (name === undefined) return await runNameless(words, out)
+    const command = COMMANDS.find((one) => one.name === name) ?? (await unknown(name))
+    const { args, options } = parseLine(command, rest)
+    // Only now is it known which words are options and which belong to another program.
+    out = makeOutput(isSet(options, 'json'), isSet(options, 'no-color'))
+    if (isSet(options, 'help')) {
+      const { commandHelp } = await import('./help.ts')
+      const { load, ...told } = command
+      out.result(told, () => commandHelp(command, out))
+      return EXIT.ok
     }
-    printResult(await find(wanted).run(), { json })
-    return 0
+    const run = await command.load()
+    return await run({ command, commands: COMMANDS, args, options, env, out })
   } catch (error) {
-    return printError(error, { json })
+    return out.closed.aborted ? EXIT.ok : out.error(error)
   }
 }
 
-function find(wanted: string): Command {
-  const command = COMMANDS.find(({ name }) => name === wanted)
-  if (command) return command
-  const near = closest(
-    wanted,
-    COMMANDS.map(({ name }) => name),
+async function runNameless(words: readonly string[], out: Output): Promise<number> {
+  if (words.includes('--version') || words.includes('-v') || words.includes('-V')) {
+    out.result({ version: VERSION }, `helios ${VERSION}`)
+    return EXIT.ok
+  }
+  const { overview } = await import('./help.ts')
+  const told = COMMANDS.map(({ load, ...rest }) => rest)
+  out.result(told, () => overview(COMMANDS, out))
+  return words.includes('--help') || words.includes('-h') ? EXIT.ok : EXIT.usage
+}
+
+async function unknown(name: string): Promise<never> {
+  const { near } = await import('./near.ts')
+  const meant = near(
+    name,
+    COMMANDS.map((command) => command.name),
   )
-  throw new HeliosError('unknown_command', `${show(wanted)} is no command`, {
-    hint: `Did you mean: helios ${near}? All commands: helios --help`,
+  const guess = meant === undefined ? '' : `Did you mean: helios ${meant}? `
+  throw new HeliosError('unknown_command', `${show(name)} is no command`, {
+    hint: `${guess}All commands: helios help`,
   })
 }

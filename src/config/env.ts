@@ -41,18 +41,32 @@ export type ClientEnv = {
   configHome: string | undefined
   home: string | undefined
   noColor: boolean
-  editor: string | undefined
+  /** What programs started from the command line need, as git and a browser. */
+  desktop: Record<string, string>
 }
+
+const DESKTOP = [
+  'PATH',
+  'HOME',
+  'DISPLAY',
+  'WAYLAND_DISPLAY',
+  'XAUTHORITY',
+  'XDG_RUNTIME_DIR',
+  'DBUS_SESSION_BUS_ADDRESS',
+  'BROWSER',
+]
 
 /** Read the variables of the command line. */
 export function readClientEnv(): ClientEnv {
-  const { HELIOS_SERVER, HELIOS_TOKEN, XDG_CONFIG_HOME, HOME, NO_COLOR, EDITOR } = process.env
+  const { HELIOS_SERVER, HELIOS_TOKEN, XDG_CONFIG_HOME, HOME, NO_COLOR } = process.env
   return {
     server: HELIOS_SERVER || undefined,
     token: HELIOS_TOKEN || undefined,
     configHome: XDG_CONFIG_HOME || undefined,
     home: HOME || undefined,
     noColor: Boolean(NO_COLOR),
-    editor: EDITOR || undefined,
+    desktop: Object.fromEntries(
+      DESKTOP.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+    ),
   }
 }
