@@ -87,9 +87,11 @@ trim() {
 
 # in_root ROOT COMMANDS: run them in the folder with this machine's ways to reach its mirror
 # (name servers, proxy, CA, credentials), which are taken out again. The mount namespace ends
-# with the command, so nothing stays mounted whatever happens.
+# with the command, so nothing stays mounted whatever happens; only where the root folder of this
+# shell is no mount of its own (a chroot) can what is mounted show outside of it.
 in_root() {
-  local root=$1 conf=$1/etc/apt/apt.conf.d/zz-machine
+  local root=$1 conf=$1/etc/apt/apt.conf.d/zz-machine alone=private
+  unshare -m true 2>/dev/null || alone=unchanged
   mkdir -p "$root/etc/apt/auth.conf.d"
   image_sources >"$root/etc/apt/sources.list"
   apt-config dump Acquire | grep -iE 'proxy|verify|timeout|check-' >"$conf" || true
@@ -99,11 +101,13 @@ in_root() {
   fi
   cat /etc/apt/auth.conf /etc/apt/auth.conf.d/* >"$root/etc/apt/auth.conf" 2>/dev/null || true
   if [[ -n $keyring && $keyring != - ]]; then cp "$keyring" "$root/etc/apt/trusted.gpg.d/"; fi
-  cp /etc/resolv.conf /etc/hosts "$root/etc/"
+  cp /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
   # shellcheck disable=SC2016
-  unshare -m bash -euc 'mount -t proc proc "$0/proc" && exec env -i LC_ALL=C.UTF-8 HOME=/root \
+  unshare -m --propagation "$alone" bash -euc 'mount -t proc proc "$0/proc"
+    trap "umount \"\$0/proc\"" EXIT
+    env -i LC_ALL=C.UTF-8 HOME=/root DEBIAN_FRONTEND=noninteractive \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    DEBIAN_FRONTEND=noninteractive chroot "$0" sh -euc "$1"' "$root" "$2" \
+    chroot "$0" sh -euc "$1"' "$root" "$2" \
     >"$cache/chroot.log" 2>&1 </dev/null || {
     tail -n 15 "$cache/chroot.log" >&2
     die "this failed in $root: $2"
