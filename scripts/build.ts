@@ -3,7 +3,7 @@ import { build } from 'esbuild'
 
 rmSync('dist', { recursive: true, force: true })
 await build({
-  entryPoints: { main: 'src/main.ts' },
+  entryPoints: { main: 'src/main.ts', 'ssh-worker': 'src/ssh/worker.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

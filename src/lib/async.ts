@@ -29,7 +29,7 @@ export function withDeadline<T>(work: Promise<T>, signal: AbortSignal): Promise<
 /** One signal that aborts with any of those given or after `ms`. */
 export function deadline(ms: number, ...signals: (AbortSignal | undefined)[]): AbortSignal {
   return AbortSignal.any([
-    AbortSignal.timeout(ms),
+    AbortSignal.timeout(Math.max(0, Math.ceil(ms))),
     ...signals.filter((signal) => signal !== undefined),
   ])
 }
