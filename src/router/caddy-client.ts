@@ -1,6 +1,6 @@
 /**
  * @module
- * Caddy's admin API over its unix socket: load a configuration, see requests in flight.
+ * Caddy's admin API over its unix socket: load a configuration, read it back, see requests in flight.
  */
 import { request } from 'node:http'
 import { HeliosError, messageOf } from '../lib/errors.ts'
@@ -9,17 +9,19 @@ import { ADMIN_ORIGIN } from './caddy-config.ts'
 /** One address Caddy sends to, and how many requests it has there now. */
 type Upstream = { address: string; requests: number }
 
-/** What Helios asks of a running Caddy. */
-type CaddyClient = {
-  /** Replace the whole configuration; if Caddy refuses, the old one keeps serving. */
+/** What Helios asks of a running Caddy; each call throws HP52 when Caddy does not answer. */
+export type CaddyClient = {
+  /** Replace the whole configuration. @throws {HeliosError} router_error when Caddy refuses it; the old one keeps serving */
   load(config: object, signal: AbortSignal): Promise<void>
+  /** The text of the configuration that runs, in Caddy's order of keys. */
+  config(signal: AbortSignal): Promise<string>
   /** The addresses in use, with their requests in flight. */
   upstreams(signal: AbortSignal): Promise<Upstream[]>
 }
 
 type Call = { method: 'GET' | 'POST'; path: string; body?: string }
 
-const MAX_ANSWER = 8 * 1024 * 1024
+const MAX_ANSWER = 32 * 1024 * 1024
 
 /** A client of the Caddy whose admin socket is given; each call ends within `timeoutMs`. */
 export function createCaddyClient(opts: { adminSocket: string; timeoutMs?: number }): CaddyClient {
@@ -32,7 +34,7 @@ export function createCaddyClient(opts: { adminSocket: string; timeoutMs?: numbe
       if (error instanceof HeliosError) throw error
       signal.throwIfAborted()
       const why = deadline.aborted ? `no answer in ${timeoutMs} ms` : messageOf(error)
-      throw new HeliosError('router_error', `Router did not answer ${what.path}: ${why}`, {
+      throw new HeliosError('HP52', `Router did not answer ${what.path}: ${why}`, {
         hint: `Check that Caddy runs with its admin socket at ${adminSocket}.`,
         cause: error,
       })
@@ -42,6 +44,7 @@ export function createCaddyClient(opts: { adminSocket: string; timeoutMs?: numbe
     load: async (config, signal) => {
       await call({ method: 'POST', path: '/load', body: JSON.stringify(config) }, signal)
     },
+    config: (signal) => call({ method: 'GET', path: '/config/' }, signal),
     upstreams: async (signal) =>
       parseUpstreams(await call({ method: 'GET', path: '/reverse_proxy/upstreams' }, signal)),
   }
@@ -58,15 +61,17 @@ function exchange(socketPath: string, what: Call, signal: AbortSignal): Promise<
   return new Promise((resolve, reject) => {
     // A kept connection would be cut by the next load, so each call has its own.
     const sent = request({ socketPath, method, path, headers, agent: false, signal }, (answer) => {
-      let text = ''
+      const parts: string[] = []
+      let length = 0
       answer.setEncoding('utf8')
       answer.on('error', reject)
       answer.on('data', (part: string) => {
-        text += part
-        if (text.length > MAX_ANSWER)
-          answer.destroy(new Error(`more than ${MAX_ANSWER} characters`))
+        parts.push(part)
+        length += part.length
+        if (length > MAX_ANSWER) answer.destroy(new Error(`more than ${MAX_ANSWER} characters`))
       })
       answer.on('end', () => {
+        const text = parts.join('')
         if (answer.statusCode === 200) resolve(text)
         else reject(refusal(path, answer.statusCode, text))
       })

@@ -1,36 +1,56 @@
 import { expect, test } from 'vitest'
-import { caddyConfig } from './caddy-config.ts'
+import { caddyConfig, generationOf, isSamePlace } from './caddy-config.ts'
 import type { HostRoute } from './types.ts'
 
+const adminSocket = '/run/h/caddy/admin.sock'
 const options = {
-  listen: [':80'],
-  adminSocket: '/run/h/caddy/admin.sock',
+  listen: [':80', '[::1]:81'],
+  adminSocket,
   upDir: '/run/h/up',
-  generation: 0,
+  logFile: '/run/h/caddy/caddy.log',
+  answerWithinMs: 30_000,
 }
 const hosts = (count: number): HostRoute[] =>
   Array.from({ length: count }, (_, i) => ({ host: `h${i}.test`, app: `app_${i}` }))
-const text = (list: HostRoute[], generation = 0): string =>
-  JSON.stringify(caddyConfig({ hosts: list }, { ...options, generation }))
+const config = (list: HostRoute[], generation: 0 | 1 = 0): object =>
+  caddyConfig({ hosts: list }, options, generation)
+const text = (list: HostRoute[]): string => JSON.stringify(config(list))
 
-type Route = { group?: string; match?: { host?: string[] }[]; handle: { routes?: Route[] }[] }
+type Route = {
+  group?: string
+  match?: { host?: string[]; vars_regexp?: Record<string, { pattern: string }> }[]
+  handle: { routes?: Route[]; hl_app?: string; upstreams?: { dial: string }[] }[]
+}
 const routesOf = (list: HostRoute[]): Route[] =>
   JSON.parse(text(list)).apps.http.servers.main.routes
 const grouped = (routes: Route[]): Route[] => routes.filter((r) => r.group !== undefined)
 
+/** The app the tree of routes finds for a host, and how many routes it looked at. */
+function find(routes: Route[], host: string): { app: string | undefined; looked: number } {
+  let looked = 0
+  for (const route of grouped(routes)) {
+    looked += 1
+    const wanted = route.match?.[0]?.host ?? []
+    if (!wanted.some((w) => w === host || (w.startsWith('*') && host.endsWith(w.slice(1)))))
+      continue
+    const [inner] = route.handle
+    if (inner?.routes === undefined) return { app: inner?.hl_app, looked }
+    const found = find(inner.routes, host)
+    return { ...found, looked: looked + found.looked }
+  }
+  return { app: undefined, looked }
+}
+
 test('the admin is a private socket and nothing is kept by Caddy', () => {
-  expect(caddyConfig({ hosts: [] }, options)).toMatchObject({
-    admin: {
-      listen: 'unix//run/h/caddy/admin.sock|0600',
-      origins: ['helios'],
-      config: { persist: false },
-    },
+  expect(config([])).toMatchObject({
+    admin: { listen: `unix/${adminSocket}|0600`, origins: ['helios'], config: { persist: false } },
     apps: {
       http: {
         shutdown_delay: '500ms',
         servers: {
           main: {
-            listen: [':80', 'unix//run/h/caddy/gen0.sock'],
+            listen: [':80', '[::1]:81', 'unix//run/h/caddy/gen0.sock'],
+            protocols: ['h1', 'h2', 'h2c'],
             automatic_https: { disable: true },
           },
         },
@@ -39,37 +59,69 @@ test('the admin is a private socket and nothing is kept by Caddy', () => {
   })
 })
 
-test('each generation takes the other spare socket', () => {
-  expect(text([], 1)).toContain('gen1.sock')
-  expect(text([], 2)).toContain('gen0.sock')
+test('each generation takes the other spare socket and can be told from it', () => {
+  expect(generationOf(config([], 0), adminSocket)).toBe(0)
+  expect(generationOf(config([], 1), adminSocket)).toBe(1)
+  expect(generationOf(null, adminSocket)).toBe(1)
+  expect(generationOf({ apps: {} }, adminSocket)).toBe(1)
 })
 
-test('the order of the table does not matter', () => {
-  expect(text(hosts(100).reverse())).toBe(text(hosts(100)))
+test('a configuration for other addresses is told from one for these', () => {
+  expect(isSamePlace(config([], 0), config(hosts(9), 1))).toBe(true)
+  const other = caddyConfig({ hosts: [] }, { ...options, listen: [':80', '[::1]:82'] }, 0)
+  expect(isSamePlace(config([]), other)).toBe(false)
+  expect(isSamePlace({}, other)).toBe(false)
+})
+
+test('neither the order of the table nor a host given twice matters', () => {
+  expect(text(hosts(300).reverse())).toBe(text(hosts(300)))
+  expect(text([...hosts(20), { host: 'H3.test', app: 'app_3' }])).toBe(text(hosts(20)))
 })
 
 test('exact hosts come before wildcards', () => {
-  const found = grouped(
-    routesOf([
-      { host: '*.test', app: 'app_1' },
-      { host: 'a.test', app: 'app_2' },
-    ]),
-  )
-  expect(found.map((r) => r.match?.[0]?.host)).toEqual([['a.test'], ['*.test']])
+  const routes = routesOf([
+    { host: '*.test', app: 'app_w' },
+    { host: 'a.test', app: 'app_a' },
+  ])
+  expect(find(routes, 'a.test').app).toBe('app_a')
+  expect(find(routes, 'b.test').app).toBe('app_w')
+  expect(find(routes, 'b.other').app).toBeUndefined()
 })
 
-test('up to 64 hosts are flat, more are shards with another group inside', () => {
-  expect(grouped(routesOf(hosts(64)))).toHaveLength(64)
-  const shards = grouped(routesOf(hosts(65)))
-  expect(shards.length).toBeLessThan(10)
-  const inner = shards.flatMap((s) => s.handle[0]?.routes ?? [])
-  expect(new Set(shards.map((s) => s.group))).toEqual(new Set(['h']))
-  expect(new Set(inner.map((s) => s.group))).toEqual(new Set(['h2']))
-  expect(inner.flatMap((r) => r.match?.[0]?.host ?? [])).toHaveLength(65)
-  expect(shards.flatMap((r) => r.match?.[0]?.host ?? [])).toHaveLength(65)
+test.each([1, 16, 17, 202, 203, 500, 5000])('each of %i hosts is found by a short way', (count) => {
+  const routes = routesOf(hosts(count))
+  for (let i = 0; i < count; i += 1) {
+    const { app, looked } = find(routes, `h${i}.test`)
+    expect(app).toBe(`app_${i}`)
+    expect(looked).toBeLessThan(80)
+  }
 })
 
-test('three passes look for the live state, whatever the number of apps', () => {
-  expect(text(hosts(1)).split('"try_files":["*"]')).toHaveLength(4)
-  expect(text(hosts(500)).split('"try_files":["*"]')).toHaveLength(4)
+test('what is not an id never becomes part of a path', () => {
+  expect(() => config([{ host: 'a.test', app: '../other' }])).toThrow('"../other"')
+})
+
+test('the tail has one look before the instances and two after, whatever the number of apps', () => {
+  for (const count of [1, 500])
+    expect(text(hosts(count)).split('"try_files":["*"]')).toHaveLength(4)
+})
+
+test('the routes of a live name find its addresses', () => {
+  const proxies = routesOf([]).filter((r) => r.handle[0]?.upstreams !== undefined)
+  const dials = (name: string): string[][] =>
+    proxies.flatMap((route) => {
+      const [rule] = Object.values(route.match?.[0]?.vars_regexp ?? {})
+      const found = new RegExp(rule?.pattern ?? '').exec(`/${name}`)
+      if (found === null) return []
+      const filled = (dial: string): string =>
+        dial.replace(/\{http\.regexp\.(\d+)\}/g, (_, n) => found[Number(n)] ?? '?')
+      return [(route.handle[0]?.upstreams ?? []).map(({ dial }) => filled(dial))]
+    })
+  expect(dials('0;r=v1')).toEqual([])
+  expect(dials('1;10.0.0.1:80;r=v1')).toEqual([['10.0.0.1:80']])
+  expect(dials('2;10.0.0.;1,2;:80;r=v1')).toEqual([['10.0.0.1:80', '10.0.0.2:80']])
+  const many = Array.from({ length: 16 }, (_, i) => `10.0.0.${i}:80`)
+  const middles = many.map((_, i) => i).join(',')
+  expect(dials(`16;10.0.0.;${middles};:80;r=v1`)).toEqual([many])
+  expect(dials('1;10.0.0.1:80;r=v1;w=19a')).toEqual([])
 })
