@@ -47,7 +47,7 @@ test('pieces of a long line are joined, per stream, under the time of the first'
     frame(1, `${later} \n`),
     frame(1, `${AT} ${piece}`),
   ]
-  expect(await read(Buffer.concat(bytes), 7)).toEqual([
+  expect(await read(Buffer.concat(bytes), 4001)).toEqual([
     { at: AT, stream: 'stderr', text: 'oops' },
     { at: AT, stream: 'stdout', text: `${piece}two` },
     { at: AT, stream: 'stdout', text: piece },
