@@ -21,7 +21,7 @@ const line = (i: number, stream: LogLine['stream'] = 'stdout'): LogLine => ({
   stream,
   text: `${i}`,
 })
-const soon = () => ({ everyMs: 5, signal: AbortSignal.timeout(5000) })
+const soon = () => ({ everyMs: 5, signal: AbortSignal.timeout(15_000) })
 
 /** An engine with one instance, whose output and faults a test sets. */
 function fakeEngine(lines: LogLine[]) {

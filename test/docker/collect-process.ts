@@ -1,4 +1,7 @@
-/** A process that collects logs until it is killed: argv is socket, folder, server id. */
+/**
+ * @module
+ * A process that collects logs until it is killed: its arguments are socket, folder and server id.
+ */
 import { createCollector } from '../../src/engine/collector.ts'
 import { LABELS } from '../../src/engine/labels.ts'
 import { createLogger } from '../../src/lib/log.ts'

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Collector, createCollector } from '../../src/engine/collector.ts'
 import { instanceLabels, LABELS } from '../../src/engine/labels.ts'
@@ -127,7 +128,7 @@ test('a collector stopped again and again loses and doubles nothing, over restar
 test('so does one that is killed', async () => {
   const app = newId('app')
   const killed = join(dir, 'killed')
-  const file = join(import.meta.dirname, 'collect-process.ts')
+  const file = fileURLToPath(new URL('./collect-process.ts', import.meta.url))
   const start = (): ChildProcess =>
     spawn(process.execPath, [file, socketPath, killed, server], { stdio: 'inherit' })
   const id = await started(app, 1, THREE_LIVES)
