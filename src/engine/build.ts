@@ -121,10 +121,11 @@ async function decide(
       ? detect(files, BUILDERS)
       : { builder: spec.build.builder, reason: `${from} says so` }
   say(`Builder ${found.builder}: ${found.reason}`)
-  const plan = BUILDERS[found.builder].plan(files, spec.build, {
-    cacheScope: app.id,
-    environment: deps.buildEnvironment,
-  })
+  const { buildLimits } = await deps.runtime.ping(signal)
+  // The classic builder knows no `RUN --mount`, which both of these need.
+  const mounts =
+    buildLimits === 'classic' ? {} : { cacheScope: app.id, environment: deps.buildEnvironment }
+  const plan = BUILDERS[found.builder].plan(files, spec.build, mounts)
   return { spec, plan, ...found }
 }
 

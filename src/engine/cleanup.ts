@@ -30,6 +30,23 @@ export async function collectImages(deps: Deps, appId: string): Promise<void> {
   }
 }
 
+/** Kept of what builders remember: enough for the dependencies of a good number of apps. */
+const CACHE_BYTES = 10 * 1024 ** 3
+const CACHE_EVERY_MS = 60 * 60 * 1000
+
+/** Cut what builders remember to its budget, at most once an hour. */
+export function createCacheCut(deps: Pick<Deps, 'clock' | 'log' | 'runtime'>): () => Promise<void> {
+  let next = 0
+  return async () => {
+    if (deps.clock() < next) return
+    next = deps.clock() + CACHE_EVERY_MS
+    await deps.runtime.pruneBuildCache(CACHE_BYTES).then(
+      (freed) => deps.log.debug({ freed }, 'cut the build cache'),
+      (error: unknown) => deps.log.warn({ err: error }, 'could not cut the build cache'),
+    )
+  }
+}
+
 /** Remove every image of an app. */
 export async function removeImages(deps: Deps, appId: string): Promise<void> {
   const images = releasesWithImage(deps.db, appId).map(({ image }) => image)

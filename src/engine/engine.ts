@@ -10,7 +10,7 @@ import { DRAIN_JOB, ROLLOUT_JOB } from '../core/rollouts.ts'
 import type { Part } from '../lib/lifecycle.ts'
 import { createWorker, type Handler } from '../queue/worker.ts'
 import type { Attached } from '../runtime/types.ts'
-import { collectImages, removeImages } from './cleanup.ts'
+import { collectImages, createCacheCut, removeImages } from './cleanup.ts'
 import { type ConvergeDeps, convergeJob, destroyJob } from './converge.ts'
 import { deployJob } from './deploy.ts'
 import type { EngineDeps } from './deps.ts'
@@ -44,6 +44,7 @@ export function createEngine(
     oalWorker.wake()
   }
   const networks = createNetworks(given)
+  const cutCache = createCacheCut(given)
   const routesReady = (signal: AbortSignal): Promise<void> =>
     given.router.applyTable(
       routeTable({
@@ -58,7 +59,10 @@ export function createEngine(
     wake,
     networks,
     routesReady,
-    collect: (appId) => collectImages(given, appId),
+    collect: async (appId) => {
+      await collectImages(given, appId)
+      await cutCache()
+    },
     removeImages: (appId) => removeImages(given, appId),
   }
   const worker = (name: string, concurrency: number, handlers: Record<string, Handler>) =>

@@ -2,7 +2,6 @@
  * @module
  * The rollout job: new instances beside the old, healthy, then the router switched, then the old ones drained.
  */
-import { appHost, hostUrl } from '../core/address.ts'
 import { type App, appById } from '../core/apps.ts'
 import {
   type Deployment,
@@ -32,7 +31,7 @@ import { planApp, slotsOf } from './plan.ts'
 
 /** What the rollout job works with. */
 export type RolloutDeps = Hands &
-  Pick<EngineDeps, 'deployLogs' | 'sources' | 'wake' | 'address'> & {
+  Pick<EngineDeps, 'deployLogs' | 'sources' | 'wake'> & {
     /** The router knows the app's host names. */
     routesReady(signal: AbortSignal): Promise<void>
     /** Old images go when newer releases took their place. */
@@ -105,9 +104,8 @@ async function rollOut(deps: RolloutDeps, work: Work, signal: AbortSignal): Prom
 
 /** What follows a switch; done again when the process ended in the middle of it. */
 async function conclude(deps: RolloutDeps, work: Work): Promise<void> {
-  const { app, release, deployment } = work
-  const url = hostUrl(appHost(app.name, deps.address), deps.address)
-  const text = `v${release.number} is live at ${url}`
+  const { release, deployment } = work
+  const text = `v${release.number} is healthy and takes the traffic now`
   deps.deployLogs.append(deployment.id, { stream: 'step', text })
   deps.deployLogs.end(deployment.id)
   deps.wake()

@@ -155,5 +155,5 @@ export type Runtime = {
     labels: Record<string, string>,
   ): Promise<{ id: string; tags: string[]; createdAt: string }[]>
   /** Drop the cache of builds down to `keepBytes`; gives the bytes freed. */
-  pruneBuildCache?(keepBytes: number): Promise<number>
+  pruneBuildCache(keepBytes: number): Promise<number>
 }
