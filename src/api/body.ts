@@ -21,6 +21,16 @@ export async function readJson(
   return { text, value: parseJson(text) }
 }
 
+/** Read a text body of one of these types, at most 1 MiB. @throws {HeliosError} bad_request, body_too_large, unsupported_media_type */
+export async function readText(
+  request: Request,
+  types: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  mustBeType(request, types)
+  return decode(await readBytes(request, deadline(READ_MS, signal)))
+}
+
 /** Refuse a body of another type than these. @throws {HeliosError} unsupported_media_type */
 export function mustBeType(request: Request, allowed: readonly string[]): void {
   const given = request.headers.get('content-type') ?? ''

@@ -98,7 +98,11 @@ export function eventStream(
       beat = setTimeout(() => deliver?.('beat'), opts.heartbeatMs ?? HEARTBEAT_MS)
       ask()
     })
-  const body = new ReadableStream<Uint8Array>({ pull, cancel: close }, { highWaterMark: 0 })
+  const cancel = (): void => {
+    deliver = undefined
+    close()
+  }
+  const body = new ReadableStream<Uint8Array>({ pull, cancel }, { highWaterMark: 0 })
   return new Response(body, { headers: HEADERS })
 }
 

@@ -112,3 +112,8 @@ function withDeployments(db: Db, rows: readonly Figures[]): AppOverview[] {
     last: last.get(row.app.id) ?? null,
   }))
 }
+
+/** A number that differs once this process changed anything in the database. */
+export function changeCount(db: Db): number {
+  return db.get<{ n: number }>(sql`SELECT total_changes() AS n`).n
+}
