@@ -8,7 +8,9 @@ import { memberships, sessions, sshKeys, tokens, users } from '../db/schema.ts'
 import { isToken, newSessionId, newToken, sha256 } from '../lib/crypto.ts'
 import { HeliosError, show } from '../lib/errors.ts'
 import { newId } from '../lib/ids.ts'
-import type { Role } from './roles.ts'
+
+/** A member's standing in a team. */
+export type Role = 'viewer' | 'developer' | 'admin' | 'owner'
 
 /** Whoever acts, always known; `teamId` is the scope of every look-up. */
 export type Actor = {

@@ -3,7 +3,7 @@
  * Who may do what: one pure table.
  */
 import { HeliosError } from '../lib/errors.ts'
-import type { Actor } from './access.ts'
+import type { Actor, Role } from './access.ts'
 
 /** Everything that can be allowed. */
 export type Permission =
@@ -19,9 +19,6 @@ export type Permission =
   | 'key.manage'
   | 'self.read'
   | 'server.read'
-
-/** A member's standing in a team. */
-export type Role = 'viewer' | 'developer' | 'admin' | 'owner'
 
 const VIEWER: readonly Permission[] = ['app.read', 'logs.read', 'self.read', 'key.manage']
 const DEVELOPER: readonly Permission[] = [
