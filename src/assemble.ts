@@ -29,6 +29,7 @@ import { createDockerRuntime } from './runtime/docker/client.ts'
 import { createGitHttp } from './ssh/http.ts'
 import { createGitDoor, type GitDoor } from './ssh/push.ts'
 import { createSshServer } from './ssh/server.ts'
+import { createPages } from './web/routes.tsx'
 
 /** What everything is made with. */
 export type Base = {
@@ -183,7 +184,7 @@ function createDoors(
     engineVersion: async (signal: AbortSignal) => (await outside.runtime.ping(signal)).version,
     routesChanged,
   }
-  return [ssh, createApiServer(deps, { listen: settings.api })]
+  return [ssh, createApiServer(deps, { listen: settings.api, pages: createPages(deps) })]
 }
 
 function databasePart({ db, id, closeDatabase }: Base, paths: Paths): Part {
