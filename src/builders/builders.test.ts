@@ -1,132 +1,199 @@
 import { describe, expect, test } from 'vitest'
-import type { BuildSpec } from '../manifest/types.ts'
-import { detect } from './detect.ts'
-import { checkDockerfile } from './gate.ts'
-import { BUILDERS } from './index.ts'
-import type { BuildPlan, SourceFiles } from './types.ts'
+import { BUILD_SPEC, planOf, sourceOf } from '../../test/support/source.ts'
+import { HeliosError } from '../lib/errors.ts'
+import { BUILDERS, planBuild } from './index.ts'
 
-const SPEC: BuildSpec = {
-  builder: 'auto',
-  dockerfile: 'Dockerfile',
-  args: {},
-  spa: false,
-  limits: { memoryBytes: 1, cpus: 1, timeoutMs: 1 },
-}
+type Files = Record<string, string>
+const detectIn = (files: Files): unknown => planBuild(sourceOf(files), BUILD_SPEC).detected
 
-const source = (files: Record<string, string>): SourceFiles => ({
-  paths: Object.keys(files).sort(),
-  read: (path) => (Object.hasOwn(files, path) ? files[path] : undefined),
-})
-
-function plan(
-  name: keyof typeof BUILDERS,
-  files: Record<string, string>,
-  spec: Partial<BuildSpec> = {},
-): Extract<BuildPlan, { kind: 'dockerfile' }> {
-  const made = BUILDERS[name].plan(source(files), { ...SPEC, ...spec })
-  if (made.kind !== 'dockerfile') throw new Error('not a Dockerfile')
-  checkDockerfile(made.dockerfile, made.args)
-  return made
-}
-
-describe('detect', () => {
-  const all = { Dockerfile: '', 'package.json': '', 'requirements.txt': '', 'index.html': '' }
+describe('detection', () => {
+  const all: Files = {
+    Dockerfile: 'FROM a',
+    'package.json': '{}',
+    'requirements.txt': '',
+    'pyproject.toml': '[project]',
+    'index.html': '',
+  }
   test.each([
     ['Dockerfile', 'dockerfile'],
-    ['package.json', 'node'],
     ['requirements.txt', 'python'],
+    ['pyproject.toml', 'python'],
     ['index.html', 'static'],
   ])('%s decides for %s over those after it', (file, builder) => {
-    const files = Object.entries(all).slice(Object.keys(all).indexOf(file))
-    const found = detect(source(Object.fromEntries(files)), BUILDERS)
-    expect(found).toEqual({ builder, reason: `${file} is in the root folder` })
+    const files = Object.fromEntries(Object.entries(all).slice(Object.keys(all).indexOf(file)))
+    expect(detectIn(files)).toEqual({ builder, reason: `${file} is in the root folder` })
   })
 
-  test('says what was looked for and found', () => {
-    expect(() => detect(source({}), BUILDERS)).toThrow(/looked for Dockerfile.*found no files/)
-    const many = Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`f${n}.txt`, '']))
-    expect(() => detect(source(many), BUILDERS)).toThrow(/found f0.txt, .* and 2 more/)
-  })
-})
-
-describe('node', () => {
-  test('npm with a lockfile', () => {
-    const pack = '{"scripts":{"build":"x","start":"y"},"engines":{"node":"^22.1"}}'
-    const made = plan('node', { 'package.json': pack, 'package-lock.json': '{}' }, { run: 'id' })
-    expect(made.processes).toEqual({ web: ['npm', 'start'] })
-    expect(made.dockerfile).toBe(`FROM node:22-slim AS build
-WORKDIR /app
-COPY package.json package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
-COPY . .
-RUN ["sh","-c","id"]
-RUN npm run build
-RUN --mount=type=cache,target=/root/.npm npm prune --omit=dev --no-audit --no-fund
-FROM node:22-slim
-ENV NODE_ENV=production
-WORKDIR /app
-COPY --from=build --chown=node:node /app /app
-USER node
-`)
+  test('a builder that is named is not doubted', () => {
+    const { detected, plan } = planBuild(sourceOf(all), { ...BUILD_SPEC, builder: 'static' })
+    expect(detected).toEqual({
+      builder: 'static',
+      reason: 'build.builder of the manifest names it',
+    })
+    expect(plan.kind).toBe('dockerfile')
   })
 
-  test.each([
-    ['pnpm-lock.yaml', 'pnpm install --frozen-lockfile'],
-    ['yarn.lock', 'yarn install --frozen-lockfile'],
-    ['other', 'npm install'],
-  ])('%s means %s', (lock, command) => {
-    const made = plan('node', { 'package.json': '{"main":"a.js"}', [lock]: '', 'a.js': '' })
-    expect(made.dockerfile).toContain(command)
-    expect(made.dockerfile).toContain('FROM node:24-slim\n')
-    expect(made.processes).toEqual({ web: ['node', 'a.js'] })
-  })
-
-  test.each(['{', '{"engines":{"node":"18"}}', '{"engines":{"node":"what"}}'])(
-    'rejects %s',
-    (text) => {
-      expect(() => plan('node', { 'package.json': text })).toThrow(/package.json/)
-    },
-  )
-
-  test('knows no start without a file', () => {
-    expect(plan('node', { 'package.json': '{}' }).processes).toEqual({})
+  const looked =
+    'no builder fits: looked for Dockerfile, package.json, requirements.txt, pyproject.toml and index.html in the root folder; found '
+  test.each<[Files, string]>([
+    [{}, 'no files'],
+    [{ 'a/package.json': '', 'b.txt': '' }, 'a/package.json, b.txt'],
+    [
+      Object.fromEntries(Array.from({ length: 12 }, (_, at) => [`f${at}.txt`, ''])),
+      'f0.txt, f1.txt, f10.txt, f11.txt, f2.txt, f3.txt, f4.txt, f5.txt, f6.txt, f7.txt and 2 more',
+    ],
+  ])('of %j says what it looked for and found', (files, found) => {
+    expect(errorOf(() => detectIn(files))).toEqual({
+      code: 'HX34',
+      message: looked + found,
+      hint: 'Add one of these files, or name a builder in oal.yaml under build.builder.',
+    })
   })
 })
 
-test('python installs before the source is copied and drops root', () => {
-  const made = plan('python', { 'requirements.txt': '', 'app.py': '' }, { run: 'id' })
-  const order = ['COPY requirements.txt', 'pip install', 'COPY . .', '"id"', 'USER app']
-  const at = order.map((text) => made.dockerfile.indexOf(text))
-  expect(at).toEqual([...at].sort((a, b) => a - b))
-  expect(at[0]).toBeGreaterThan(0)
-  expect(made.processes).toEqual({ web: ['python', 'app.py'] })
-  expect(plan('python', { 'requirements.txt': '' }).processes).toEqual({})
-  expect(() => plan('python', {})).toThrow(/requirements.txt/)
-})
+function errorOf(call: () => unknown): unknown {
+  try {
+    call()
+  } catch (error) {
+    if (!(error instanceof HeliosError)) throw error
+    const { code, message, hint } = error
+    return { code, message, hint }
+  }
+  throw new Error('no error')
+}
 
-test('static serves a folder, with a fallback when asked', () => {
-  const files = { 'dist/index.html': '' }
-  const made = plan('static', files, { root: './dist/', spa: true })
-  expect(made.dockerfile).toContain('FROM caddy:2\n')
-  expect(made.dockerfile).toContain('COPY ["dist","/srv/"]')
-  expect(made.extraFiles['helios.Caddyfile']).toContain('try_files {path} /index.html')
-  expect(plan('static', files).extraFiles['helios.Caddyfile']).not.toContain('try_files')
-  expect(() => plan('static', files, { root: 'nope' })).toThrow(/"nope"/)
-})
+describe('dockerfile', () => {
+  test('keeps the text, for any line ends, without a byte order mark', () => {
+    for (const text of ['FROM a\nRUN b\n', 'FROM a\r\nRUN b\r\n', 'FROM a']) {
+      expect(planOf('dockerfile', { Dockerfile: `\uFEFF${text}` }).dockerfile).toBe(text)
+    }
+  })
 
-test('dockerfile passes the gate and reads EXPOSE', () => {
-  const text = '\uFEFFFROM node:24\nEXPOSE 3000/tcp\n'
-  const made = plan('dockerfile', { Dockerfile: text, '.dockerignore': 'x' }, { target: 'a' })
-  expect(made).toMatchObject({ port: 3000, target: 'a', ignore: 'x' })
-  expect(plan('dockerfile', { Dockerfile: 'FROM a\n' }).port).toBeUndefined()
-  expect(() => plan('dockerfile', {})).toThrow(/is not in the source/)
-  expect(() => plan('dockerfile', { Dockerfile: 'FROM helios/x\n' })).toThrow(/line 1/)
+  test('passes on target, args and ignore rules', () => {
+    const files = {
+      'docker/Dockerfile.web': 'FROM a AS build\nFROM build',
+      '.dockerignore': 'x',
+      'docker/Dockerfile.web.dockerignore': 'y',
+    }
+    const spec = { dockerfile: './docker/Dockerfile.web', target: 'build', args: { A: 'b' } }
+    const made = planOf('dockerfile', files, spec)
+    expect(made).toMatchObject({ target: 'build', args: { A: 'b' }, ignore: 'y', extraFiles: {} })
+    expect('sourceDir' in made).toBe(false)
+    expect(planOf('dockerfile', { Dockerfile: 'FROM a', '.dockerignore': 'x' }).ignore).toBe('x')
+  })
+
+  test.each<[text: string, target: string | undefined, port: number | undefined]>([
+    ['FROM a\nEXPOSE 3000/tcp', undefined, 3000],
+    ['FROM a\nexpose 53/udp 80 443', undefined, 80],
+    ['FROM a\nEXPOSE 80\nEXPOSE 8080', undefined, 8080],
+    ['FROM a\nEXPOSE 53/udp $PORT 0 70000', undefined, undefined],
+    ['FROM a\nRUN echo EXPOSE 80', undefined, undefined],
+    ['FROM a AS one\nEXPOSE 80\nFROM b\nCOPY --from=one /a /b', undefined, undefined],
+    ['FROM a AS one\nEXPOSE 80\nFROM ONE as two\nRUN id', undefined, 80],
+    ['FROM a AS one\nEXPOSE 80\nFROM one\nEXPOSE 81', undefined, 81],
+    ['FROM --platform=linux/amd64 a AS one\nEXPOSE 80\nFROM b\nEXPOSE 81', 'One', 80],
+    ['FROM a\nEXPOSE 80\nFROM b\nEXPOSE 81', '0', 80],
+    ['FROM a\nHEALTHCHECK CMD x \\\n EXPOSE 80', undefined, undefined],
+  ])('%j for target %s listens on %s', (text, target, port) => {
+    expect(planOf('dockerfile', { Dockerfile: text }, target ? { target } : {}).port).toBe(port)
+  })
+
+  test.each<[Files, object, string, string]>([
+    [
+      { Dockerfile: 'FROM a AS b\nFROM b AS c' },
+      { target: 'x' },
+      'the Dockerfile has no stage "x"',
+      'Set build.target in oal.yaml to one of: b, c.',
+    ],
+    [
+      { Dockerfile: 'FROM a' },
+      { target: '1' },
+      'the Dockerfile has no stage "1"',
+      'Leave out build.target: no stage has a name.',
+    ],
+    [
+      {},
+      {},
+      'the Dockerfile "Dockerfile" is not in the source',
+      'Set build.dockerfile in oal.yaml to its path.',
+    ],
+  ])('%j with %j is rejected', (files, spec, message, hint) => {
+    expect(errorOf(() => planOf('dockerfile', files, spec))).toEqual({
+      code: 'HX34',
+      message,
+      hint,
+    })
+  })
+
+  test('that was not kept is rejected', () => {
+    const large = { paths: ['Dockerfile'], read: () => undefined }
+    expect(errorOf(() => BUILDERS.dockerfile.plan(large, BUILD_SPEC))).toEqual({
+      code: 'HX34',
+      message: 'the Dockerfile "Dockerfile" cannot be read',
+      hint: 'It may be 1 MiB large, and its name has to contain "Dockerfile".',
+    })
+  })
+
+  const PLAIN = 'Save the file as plain text.'
+  const COPY = 'Use COPY for files of the source; fetch others in a RUN step.'
+  const PUBLIC = 'Name an image of a public registry, or a stage of this Dockerfile.'
+  test.each<[text: string, message: string, hint?: string]>([
+    ['', 'Dockerfile line 1: the file has no instructions', 'Start with FROM.'],
+    ['# nothing\n', 'Dockerfile line 1: the file has no instructions', 'Start with FROM.'],
+    ['RUN id\n', 'Dockerfile line 1: no FROM instruction was found', 'Start with FROM.'],
+    ['FROM a\r\nFETCH x\r\n', 'Dockerfile line 2: "FETCH" is not a Dockerfile instruction'],
+    ['FROM a\nRUN \0\n', 'Dockerfile line 2: the character "\\u0000" is not allowed', PLAIN],
+    [`FROM a\n#${'x'.repeat(1024 * 1024)}`, 'Dockerfile line 1: the file is larger than 1 MiB'],
+    [
+      '# syntax=x/y\nFROM a\n',
+      'Dockerfile line 1: a "# syntax=" frontend is not allowed',
+      'Remove the line.',
+    ],
+    [
+      'FROM a\nADD https://a.example/x /x\n',
+      'Dockerfile line 2: ADD from the remote "https://a.example/x" is not allowed',
+      COPY,
+    ],
+    [
+      'FROM a\n\nADD http://127.0.0.1:2019/config/ /c\n',
+      'Dockerfile line 3: ADD from the remote "http://127.0.0.1:2019/config/" is not allowed',
+      COPY,
+    ],
+    [
+      'FROM helios/r-abc\n',
+      'Dockerfile line 1: FROM "helios/r-abc" is not allowed: images of other apps are not readable',
+      PUBLIC,
+    ],
+    [
+      'FROM a\nCOPY --from=sha256:ab /a /b\n',
+      'Dockerfile line 2: --from "sha256:ab" is not allowed: it is an image id',
+      PUBLIC,
+    ],
+    [
+      'FROM localhost:5000/a\n',
+      'Dockerfile line 1: FROM "localhost:5000/a" is not allowed: it is a registry on this host',
+      PUBLIC,
+    ],
+    ['FROM a\nRUN --network=host id\n', 'Dockerfile line 2: --network=host is not allowed'],
+    ['FROM a\nRUN --security=insecure id\n', 'Dockerfile line 2: --security is not allowed'],
+  ])('%j is rejected with its line', (text, message, hint) => {
+    expect(errorOf(() => planOf('dockerfile', { Dockerfile: text }))).toEqual({
+      code: 'HX34',
+      message,
+      hint,
+    })
+  })
 })
 
 test('image takes a foreign image only', () => {
-  const make = (image: string) => BUILDERS.image.plan(source({}), { ...SPEC, image })
+  const make = (image: string): unknown =>
+    planBuild(sourceOf({}), { ...BUILD_SPEC, builder: 'image', image }).plan
   expect(make('a.example/b:1')).toEqual({ kind: 'image', image: 'a.example/b:1' })
   expect(() => make('helios/x')).toThrow(/not allowed/)
-  expect(() => make('')).toThrow(/build.image|name of an image/)
-  expect(BUILDERS.image.detect(source({}))).toBeUndefined()
+  expect(errorOf(() => make(''))).toEqual({
+    code: 'HX34',
+    message: 'the builder image needs the name of an image',
+    hint: 'Set build.image in oal.yaml, as in registry.example.com/shop:1.',
+  })
+  expect(BUILDERS.image.detect(sourceOf({}))).toBeUndefined()
 })

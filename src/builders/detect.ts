@@ -26,8 +26,8 @@ export function detect(
   const found = names.length === 0 ? 'no files' : names.join(', ')
   throw new HeliosError(
     'HX34',
-    'no builder fits: looked for Dockerfile, package.json, requirements.txt and index.html; ' +
-      `found ${found}${more > 0 ? ` and ${more} more` : ''}`,
+    'no builder fits: looked for Dockerfile, package.json, requirements.txt, pyproject.toml and ' +
+      `index.html in the root folder; found ${found}${more > 0 ? ` and ${more} more` : ''}`,
     { hint: 'Add one of these files, or name a builder in oal.yaml under build.builder.' },
   )
 }

@@ -13,10 +13,15 @@ const KEYWORDS = new Set<string>(Object.values(Keyword))
 type Statement = { line: number; keyword: string; rest: string }
 
 /**
- * Check a Dockerfile with the build arguments it will get.
+ * Check a Dockerfile with the build arguments it will get; with a scope every cache mount must
+ * have an id that begins with it.
  * @throws {HeliosError} HX34 with the line and the reason.
  */
-export function checkDockerfile(text: string, args: Readonly<Record<string, string>>): void {
+export function checkDockerfile(
+  text: string,
+  args: Readonly<Record<string, string>>,
+  cacheScope?: string,
+): void {
   if (Buffer.byteLength(text) > MAX_BYTES) refuse(1, 'the file is larger than 1 MiB')
   const body = text.replace(/^\uFEFF/, '').replaceAll('\r\n', '\n')
   checkCharacters(body)
@@ -29,6 +34,34 @@ export function checkDockerfile(text: string, args: Readonly<Record<string, stri
   const statements = statementsOf(body)
   const known = variablesOf(statements, args)
   for (const statement of statements) checkStatement(statement, known)
+  if (cacheScope !== undefined) checkCaches(statements, `${cacheScope}-`)
+}
+
+// A cache is shared by its id with every build of the machine.
+function checkCaches(statements: readonly Statement[], prefix: string): void {
+  for (const { line, rest } of statements) {
+    for (const word of rest.split(/\s+/)) {
+      const value = /^--mount=(.*)$/i.exec(plain(word))?.[1]
+      if (value !== undefined) checkCache(line, value.split(','), prefix)
+    }
+  }
+}
+
+function checkCache(line: number, fields: readonly string[], prefix: string): void {
+  const hint = 'Write it as RUN --mount=type=cache,target=/path'
+  const pairs = fields.map((field) => {
+    const [key = '', ...value] = field.split('=')
+    return { key: key.trim().toLowerCase(), value: value.join('=').trim() }
+  })
+  const types = pairs.filter(({ key }) => key === 'type').map(({ value }) => value.toLowerCase())
+  if (types.some((type) => type.includes('$'))) {
+    refuse(line, 'the type of a mount is a variable', hint)
+  }
+  if (!types.includes('cache')) return
+  const ids = pairs.filter(({ key }) => key === 'id')
+  if (ids.length === 0 || !ids.every(({ value }) => value.startsWith(prefix))) {
+    refuse(line, 'a cache mount is written in a way that hides its id', hint)
+  }
 }
 
 function refuse(line: number, reason: string, hint?: string): never {

@@ -62,10 +62,10 @@ describe('parseIgnore', () => {
   })
 
   test('gives up on work without end', () => {
-    const ignores = parseIgnore(`${'*'.repeat(2)}/a\n`.repeat(20_000))
-    const path = 'x/'.repeat(2000)
+    const ignores = parseIgnore(`${'*'.repeat(2)}/a\n`.repeat(100), 1_000_000)
+    const path = 'x/'.repeat(100)
     expect(() => {
       for (let at = 0; at < 1000; at++) ignores(path)
     }).toThrow('the ignore rules are too many for this many files')
-  }, 60_000)
+  })
 })

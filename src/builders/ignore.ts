@@ -26,13 +26,13 @@ type Budget = { left: number }
  * path or a folder above it decides. Patterns are matched without backtracking.
  * @throws {HeliosError} HX34 for a pattern that cannot be read; later for rules that cost too much.
  */
-export function parseIgnore(text: string): (path: string) => boolean {
+export function parseIgnore(text: string, maxSteps = MAX_STEPS): (path: string) => boolean {
   const rules = text
     .replace(/^\uFEFF/, '')
     .split('\n')
     .flatMap(ruleOf)
     .reverse()
-  const budget = { left: MAX_STEPS }
+  const budget = { left: maxSteps }
   return (path) => {
     const rule = rules.find((each) => fits(each, path, budget))
     return rule !== undefined && !rule.keeps

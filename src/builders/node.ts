@@ -2,124 +2,171 @@
  * @module
  * The builder for Node.js sources with a package.json.
  */
-import semver from 'semver'
-import { HeliosError, show } from '../lib/errors.ts'
-import type { Builder, SourceFiles } from './types.ts'
+import type { BuildSpec } from '../manifest/types.ts'
+import { installStep, mountedFiles } from './mounts.ts'
+import { chooseInstaller, globalInstall, type Installer } from './node-install.ts'
+import {
+  nodeMajor,
+  type Package,
+  peekPackage,
+  readPackage,
+  startCommand,
+  startFile,
+} from './node-package.ts'
+import { siteFolder } from './site.ts'
+import type { Builder, PlanOptions, SourceFiles } from './types.ts'
 
-type Package = { engine: string; scripts: Record<string, unknown>; main: unknown }
-type Manager = { lock: string; cache: string; install: string; build: string; production: string }
+const NODE = 1000
+const ROOT = 0
 
-const COREPACK = 'npm install -g corepack && corepack'
-const MANAGERS: readonly Manager[] = [
-  {
-    lock: 'pnpm-lock.yaml',
-    cache: '/root/.local/share/pnpm/store',
-    install: `${COREPACK} pnpm install --frozen-lockfile`,
-    build: 'corepack pnpm run build',
-    production: 'CI=true corepack pnpm prune --prod',
-  },
-  {
-    lock: 'yarn.lock',
-    cache: '/usr/local/share/.cache/yarn',
-    install: 'yarn install --frozen-lockfile',
-    build: 'yarn run build',
-    production: 'yarn install --frozen-lockfile --production --ignore-scripts --prefer-offline',
-  },
-  {
-    lock: 'package-lock.json',
-    cache: '/root/.npm',
-    install: 'npm ci --no-audit --no-fund',
-    build: 'npm run build',
-    production: 'npm prune --omit=dev --no-audit --no-fund',
-  },
-]
-const UNLOCKED: Manager = {
-  lock: '',
-  cache: '/root/.npm',
-  install: 'npm install --no-audit --no-fund',
-  build: 'npm run build',
-  production: 'npm prune --omit=dev --no-audit --no-fund',
-}
+/** Scripts that npm runs at an install, which may need any file of the source. */
+const AT_INSTALL = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare']
 
-/** Installs by the lockfile, runs the build script, and keeps production dependencies only. */
+/** Files and folders besides package.json and the lock file that an install reads. */
+const SETTINGS = ['.npmrc', '.yarnrc', '.yarnrc.yml', '.pnpmfile.cjs']
+const SETTINGS_DIRS = ['.yarn/releases', '.yarn/plugins', '.yarn/patches', 'patches']
+
+/** Installs by the lock file, runs the build script, and keeps production dependencies only. */
 export const nodeBuilder: Builder = {
   name: 'node',
-  detect: (files) =>
-    files.paths.includes('package.json') ? 'package.json is in the root folder' : undefined,
-  plan(files, spec) {
+  detect(files) {
+    if (!files.paths.includes('package.json')) return undefined
+    if (isSite(files)) return undefined
+    return 'package.json is in the root folder'
+  },
+  plan(files, spec, options) {
     const pack = readPackage(files)
-    const manager = MANAGERS.find(({ lock }) => files.paths.includes(lock)) ?? UNLOCKED
-    const cached = `RUN --mount=type=cache,target=${manager.cache} `
-    const copied = ['package.json', manager.lock, '.npmrc', 'pnpm-workspace.yaml']
-    const present = copied.filter((path) => files.paths.includes(path))
-    const base = `node:${versionOf(pack.engine)}-slim`
+    const base = `node:${nodeMajor(files, pack)}-slim`
+    const start = startCommand(files, pack)
     return {
       kind: 'dockerfile',
-      dockerfile: [
-        `FROM ${base} AS build`,
-        'WORKDIR /app',
-        `COPY ${present.join(' ')} ./`,
-        cached + manager.install,
-        'COPY . .',
-        ...(spec.run === undefined ? [] : [`RUN ${JSON.stringify(['sh', '-c', spec.run])}`]),
-        ...(typeof pack.scripts['build'] === 'string' ? [`RUN ${manager.build}`] : []),
-        cached + manager.production,
-        `FROM ${base}`,
-        'ENV NODE_ENV=production',
-        'WORKDIR /app',
-        'COPY --from=build --chown=node:node /app /app',
-        'USER node',
-        '',
-      ].join('\n'),
-      extraFiles: {},
+      dockerfile: `${stepsFor(files, pack, spec, base, options).join('\n')}\n`,
+      extraFiles: mountedFiles(options),
+      sourceDir: 'app',
       args: {},
-      ignore: '.git\n**/node_modules\n',
-      processes: startOf(files, pack),
+      ignore: nodeIgnore(files),
+      processes: start === undefined ? {} : { web: start },
     }
   },
 }
 
-function readPackage(files: SourceFiles): Package {
-  try {
-    const data: unknown = JSON.parse(files.read('package.json') ?? '')
-    const pack = record(data)
-    const engine = record(pack['engines'])['node']
-    return {
-      engine: typeof engine === 'string' ? engine : '*',
-      scripts: record(pack['scripts']),
-      main: pack['main'],
-    }
-  } catch (cause) {
-    throw new HeliosError('HX34', 'package.json is missing or is not valid JSON', {
-      cause,
-      hint: 'Check it with: npm pkg get name',
-    })
+// Files for a browser, with a package.json beside them for tools.
+function isSite(files: SourceFiles): boolean {
+  const pack = peekPackage(files)
+  if (pack === undefined) return false
+  if (pack.scripts['start'] !== undefined || startFile(files, pack) !== undefined) return false
+  if (pack.scripts['build'] === undefined) return files.paths.includes('index.html')
+  return siteFolder(files, pack) !== undefined
+}
+
+/** The ignore rules for a Node source: its own, but never the files an install needs. */
+export function nodeIgnore(files: SourceFiles): string {
+  const needed = [
+    'package.json',
+    ...installFiles(files, chooseInstaller(files, readPackage(files))),
+  ]
+  return [
+    '**/node_modules',
+    ...(files.read('.dockerignore')?.split(/\r?\n/) ?? []),
+    ...needed.map((path) => `!${path}`),
+    '',
+  ].join('\n')
+}
+
+function installFiles(files: SourceFiles, installer: Installer): string[] {
+  const names = installer.lock === undefined ? SETTINGS : [installer.lock, ...SETTINGS]
+  return names.filter((path) => files.paths.includes(path))
+}
+
+function stepsFor(
+  files: SourceFiles,
+  pack: Package,
+  spec: BuildSpec,
+  base: string,
+  options?: PlanOptions,
+): string[] {
+  const production = [`FROM ${base}`, 'ENV NODE_ENV=production']
+  const builds = pack.scripts['build'] !== undefined || spec.run !== undefined
+  if (!builds && !hasDependencies(pack)) {
+    return [...production, 'USER node', 'WORKDIR /app', 'COPY --chown=node:node app/ ./']
   }
+  if (!builds && !needsSource(pack)) {
+    const installer = chooseInstaller(files, pack)
+    return [
+      ...production,
+      ...setupSteps(installer, options),
+      ...manifestSteps(files, installer),
+      installStep(installer.production, NODE, installer.tool, options),
+      'COPY --chown=node:node app/ ./',
+    ]
+  }
+  return [
+    ...buildStage(files, pack, spec, base, options),
+    ...pruneSteps(files, pack, options),
+    ...production,
+    'USER node',
+    'WORKDIR /app',
+    'COPY --from=build --chown=node:node /app ./',
+  ]
 }
 
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? { ...value } : {}
+/** A stage named build that ends with the app built in /app, development dependencies included. */
+export function buildStage(
+  files: SourceFiles,
+  pack: Package,
+  spec: BuildSpec,
+  base: string,
+  options?: PlanOptions,
+): string[] {
+  const installer = chooseInstaller(files, pack)
+  const install = hasDependencies(pack)
+    ? [installStep(installer.all, NODE, installer.tool, options)]
+    : []
+  const source = 'COPY --chown=node:node app/ ./'
+  const early = [...manifestSteps(files, installer), ...install, source]
+  const late = ['USER node', 'WORKDIR /app', source, ...install]
+  return [
+    `FROM ${base} AS build`,
+    ...(install.length === 0 ? [] : setupSteps(installer, options)),
+    ...(needsSource(pack) || install.length === 0 ? late : early),
+    ...(spec.run === undefined ? [] : [`RUN ${JSON.stringify(['sh', '-c', spec.run])}`]),
+    ...(pack.scripts['build'] === undefined ? [] : [`RUN ${installer.build}`]),
+  ]
 }
 
-function versionOf(range: string): number {
-  const major = [24, 22].find(
-    (version) =>
-      semver.validRange(range) !== null &&
-      semver.intersects(range, `>=${version}.0.0 <${version + 1}.0.0`),
+function pruneSteps(files: SourceFiles, pack: Package, options?: PlanOptions): string[] {
+  const development = Object.keys(pack.all).length > Object.keys(pack.production).length
+  if (!development && !pack.hasWorkspaces) return []
+  const installer = chooseInstaller(files, pack)
+  return [installStep(installer.prune, NODE, installer.tool, options)]
+}
+
+function hasDependencies(pack: Package): boolean {
+  return Object.keys(pack.all).length > 0 || pack.hasWorkspaces
+}
+
+function needsSource(pack: Package): boolean {
+  const local = Object.values(pack.all).some((version) => /^(file|link|portal):/.test(version))
+  const scripts = AT_INSTALL.some((name) => pack.scripts[name] !== undefined)
+  return local || scripts || pack.hasWorkspaces
+}
+
+function setupSteps(installer: Installer, options?: PlanOptions): string[] {
+  const args = [`ARG ${installer.args.join(' ')}`]
+  if (installer.setup === undefined) return args
+  return [...args, installStep(globalInstall(installer.setup), ROOT, 'npm-root', options)]
+}
+
+// COPY makes /app with the owner it is given; WORKDIR does so in newer engines only.
+function manifestSteps(files: SourceFiles, installer: Installer): string[] {
+  const names = ['package.json', ...installFiles(files, installer)].map((path) => `app/${path}`)
+  const folders = SETTINGS_DIRS.filter((dir) =>
+    files.paths.some((path) => path.startsWith(`${dir}/`)),
   )
-  if (major !== undefined) return major
-  throw new HeliosError(
-    'HX34',
-    `engines.node ${show(range)} of package.json allows neither 22 nor 24`,
-    {
-      hint: 'Set engines.node to "22.x" or "24.x", or add a Dockerfile.',
-    },
-  )
-}
-
-function startOf(files: SourceFiles, pack: Package): Record<string, string[]> {
-  if (typeof pack.scripts['start'] === 'string') return { web: ['npm', 'start'] }
-  const named = typeof pack.main === 'string' ? [pack.main] : []
-  const file = [...named, 'server.js', 'index.js'].find((path) => files.paths.includes(path))
-  return file === undefined ? {} : { web: ['node', file] }
+  return [
+    'USER node',
+    `COPY --chown=node:node ${names.join(' ')} /app/`,
+    'WORKDIR /app',
+    ...folders.map((dir) => `COPY --chown=node:node app/${dir}/ ./${dir}/`),
+  ]
 }
