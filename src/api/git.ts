@@ -64,7 +64,7 @@ function webStream(body: Readable, cut: () => void): ReadableStream<Uint8Array> 
       try {
         const { done, value } = await pieces.next()
         if (done) controller.close()
-        else controller.enqueue(new Uint8Array(value))
+        else controller.enqueue(typeof value === 'string' ? Buffer.from(value) : value)
       } catch {
         cut()
         controller.close()

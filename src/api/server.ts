@@ -71,6 +71,8 @@ function httpServer(api: Api): Server {
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: 1000,
       noDelay: true,
+      // Refused by the listener, in the form of every other refusal.
+      requireHostHeader: false,
       // Offers of other protocols, as h2c, are passed over; the request is answered as it is.
       shouldUpgradeCallback: (request) => api.run.wants(request),
     },
