@@ -15,7 +15,7 @@ export function logText(line: LogLine, out: Output): string {
   const sum = [...line.instance].reduce((total, char) => total + char.charCodeAt(0), 0)
   const who = out.style(
     LOOKS[sum % LOOKS.length] ?? 'cyan',
-    `${printable(line.at)} ${printable(line.instance)}:`,
+    `${printable(line.at).replace(/(\.\d{3})\d*/, '$1')} ${printable(line.instance)}:`,
   )
   return `${who} ${printable(line.text, { colours: out.colours })}`
 }

@@ -15,8 +15,9 @@ export function canAsk(): boolean {
 /** Ask for one line; hidden ones are not shown while typed. @throws {HeliosError} cancelled on ctrl-C */
 export async function ask(question: string, opts: { hidden: boolean }): Promise<string> {
   const input = process.stdin as ReadStream
-  process.stderr.write(question)
+  // First, so that nothing typed at the question is shown.
   input.setRawMode(true)
+  process.stderr.write(question)
   try {
     return await readLine(
       input,
