@@ -21,12 +21,14 @@ export type KeeperDeps = {
   signal: AbortSignal
   /** How often the whole configuration is compared, in milliseconds. */
   compareEveryMs: number
+  /** Milliseconds of a clock that only goes on. */
+  now(): number
 }
 
 /** The keeper of one Caddy. */
 export type Keeper = {
-  /** Start Caddy unless one answers. */
-  begin(): Promise<void>
+  /** Look once: start Caddy unless one answers, compare its configuration when it is time. */
+  look(): Promise<void>
   /** Look again and again until the signal aborts. */
   run(): Promise<void>
   /** What is wrong now. */
@@ -40,13 +42,14 @@ const MAX_PAUSE_MS = 30_000
 /** How long a Caddy may hold the lock without answering. */
 const SILENT_MS = 10_000
 
-/** A keeper; it does nothing before {@link Keeper.begin}. */
+/** A keeper; it does nothing before {@link Keeper.look}. */
 export function createKeeper(deps: KeeperDeps): Keeper {
   let known: string | undefined
   let wrong: HeliosError | undefined
   let startedAt = Number.NEGATIVE_INFINITY
-  let answeredAt = performance.now()
-  let failures = 0
+  let answeredAt = deps.now()
+  /** Since one of them settled. */
+  let starts = 0
   let notBefore = 0
   let compareAt = 0
 
@@ -62,10 +65,11 @@ export function createKeeper(deps: KeeperDeps): Keeper {
   }
 
   const start = async (): Promise<void> => {
-    const now = performance.now()
+    const now = deps.now()
     if (now < notBefore) return
-    failures = now - startedAt < SETTLED_MS ? failures + 1 : 0
-    notBefore = failures === 0 ? 0 : now + Math.min(LOOK_MS * 2 ** failures, MAX_PAUSE_MS)
+    const pause = Math.min(LOOK_MS * 2 ** starts, MAX_PAUSE_MS)
+    notBefore = starts === 0 ? now : now + pause
+    starts += 1
     startedAt = now
     if (now - answeredAt > SILENT_MS) await deps.stop(deps.signal)
     await deps.start(deps.signal)
@@ -73,7 +77,7 @@ export function createKeeper(deps: KeeperDeps): Keeper {
   }
 
   const compare = async (): Promise<void> => {
-    compareAt = performance.now() + deps.compareEveryMs
+    compareAt = deps.now() + deps.compareEveryMs
     await deps.restore()
   }
 
@@ -82,19 +86,26 @@ export function createKeeper(deps: KeeperDeps): Keeper {
     if (seen === undefined) {
       await start()
       seen = await deps.identity()
-      if (seen === undefined) return
+      if (seen === undefined) {
+        if (wrong === undefined) failed(new HeliosError('HP52', 'Caddy ended, it is started again'))
+        return
+      }
     }
-    answeredAt = performance.now()
+    answeredAt = deps.now()
+    if (answeredAt - startedAt >= SETTLED_MS) {
+      starts = 0
+      notBefore = 0
+    }
     if (seen !== known) {
       deps.met()
       await compare()
       known = seen
-    } else if (performance.now() >= compareAt) await compare()
+    } else if (deps.now() >= compareAt) await compare()
     wrong = undefined
   }
 
   return {
-    begin: () => look().catch(failed),
+    look: () => look().catch(failed),
     run: async () => {
       while (!deps.signal.aborted) {
         await sleep(LOOK_MS, deps.signal).catch(() => undefined)

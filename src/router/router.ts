@@ -80,6 +80,7 @@ export function createRouter(opts: RouterOptions): RouterPart {
     log: opts.log,
     signal,
     compareEveryMs: opts.compareEveryMs ?? 10_000,
+    now: () => performance.now(),
   })
   let running = Promise.resolve()
   return {
@@ -87,7 +88,7 @@ export function createRouter(opts: RouterOptions): RouterPart {
     start: async (until) => {
       for (const dir of [paths.dir, paths.upDir]) mkdirSync(dir, { recursive: true, mode: 0o700 })
       await usable(program, paths, opts.log, until)
-      await keeper.begin()
+      await keeper.look()
       running = keeper.run()
     },
     stop: async () => {
