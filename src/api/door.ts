@@ -41,13 +41,12 @@ export function createDoor(log: Logger): Door {
     logRequest(log, c, performance.now() - begun)
   })
   app.onError((error, c) => {
-    const refusal = refusalOf(error, c.get('requestId'))
-    if (refusal.status >= 500) log.error({ err: error, requestId: c.get('requestId') }, 'failed')
-    return answer(refusal.status, JSON.stringify(refusal.body), authHeader(refusal.status))
+    const refused = refuse(c, error)
+    if (refused.status >= 500) log.error({ err: error, requestId: c.get('requestId') }, 'failed')
+    if (refused.status === 401) refused.headers.set('WWW-Authenticate', 'Bearer')
+    return refused
   })
-  app.notFound(() => {
-    throw new HeliosError('not_found', 'There is nothing at this address')
-  })
+  app.notFound((c) => refuse(c, new HeliosError('not_found', 'There is nothing at this address')))
   const ours = app.routes.length
   const paths = new Map<string, string[]>()
   return {
@@ -81,16 +80,16 @@ export function answer(
   })
 }
 
-function authHeader(status: number): Record<string, string> {
-  return status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}
+function refuse(c: Context<ApiEnv>, error: unknown, headers?: Record<string, string>): Response {
+  const { status, body } = refusalOf(error, c.get('requestId'))
+  return answer(status, JSON.stringify(body), headers)
 }
 
 function refuseMethod(c: Context<ApiEnv>, methods: string[]): Response {
-  const error = new HeliosError('method_not_allowed', `${c.req.method} is not taken here`, {
-    hint: `Use ${methods.join(' or ')}`,
-  })
-  const { status, body } = refusalOf(error, c.get('requestId'))
-  return answer(status, JSON.stringify(body), { Allow: methods.join(', ') })
+  const allowed = methods.join(', ')
+  const hint = `Use ${allowed}`
+  const error = new HeliosError('method_not_allowed', `${c.req.method} is not taken here`, { hint })
+  return refuse(c, error, { Allow: allowed })
 }
 
 function logRequest(log: Logger, c: Context<ApiEnv>, ms: number): void {
