@@ -38,8 +38,8 @@ export type PackStreams = {
   signal: AbortSignal
 }
 
-/** How git ended. */
-export type PackResult = { code: number | null }
+/** How git ended; `lacking`: the push was refused because what it builds on is not here. */
+export type PackResult = { code: number | null; lacking?: boolean }
 
 const IDLE_MS = 5 * 60_000
 const AFTER_VERDICT_MS = 60_000
@@ -58,6 +58,7 @@ export async function receivePack(
   if (!speech || !line) throw new HeliosError('internal', 'git got no pipes')
   speech.resume()
   let asked = false
+  const lacking = listen(child.stdout)
   const link = connect(child, opts, () => asked)
   const question = await Promise.race([readQuestion(line), link.over.then(() => undefined)])
   if (question) {
@@ -65,7 +66,19 @@ export async function receivePack(
     link.calm()
     await decide(opts.onPush, question, { speech, line, link })
   }
-  return link.over
+  return { ...(await link.over), lacking: lacking() }
+}
+
+/** Listen for the one complaint of git that has a remedy; gives whether it came. */
+function listen(output: Readable): () => boolean {
+  let tail = ''
+  let found = false
+  const hear = (chunk: Buffer): void => {
+    tail = `${tail}${chunk.toString('latin1')}`.slice(-4096)
+    found ||= /did not receive expected object|missing necessary objects/.test(tail)
+  }
+  output.on('data', hear)
+  return () => found
 }
 
 type Question = Pick<Push, 'updates' | 'quarantine'>

@@ -13,7 +13,7 @@ import { git } from './run.ts'
 export type Repos = {
   /** Folder of the hooks that every push runs. */
   hooksDir: string
-  /** Write the hooks; call it before the first push. @throws {HeliosError} config_invalid when they cannot run there */
+  /** Write the hooks and remove what a crash left; call it before the first push. @throws {HeliosError} config_invalid when they cannot run there */
   prepare(): Promise<void>
   /** Path of an app's repository, there or not. */
   path(appId: string): string
@@ -57,7 +57,10 @@ export function createRepos(dataDir: string): Repos {
   }
   return {
     hooksDir,
-    prepare: () => writeHooks(hooksDir),
+    prepare: async () => {
+      await writeHooks(hooksDir)
+      await removeRests(root)
+    },
     path,
     ensure: (appId) => ensureRepo(path(appId)),
     remove: (appId) => removeRepo(path(appId)),
@@ -79,6 +82,20 @@ async function writeHooks(dir: string): Promise<void> {
       cause,
     })
   })
+}
+
+/** A git whose Helios was killed dies while it reports, and then leaves behind what it held. */
+async function removeRests(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (/\.git\.[0-9a-f]{12}$/.test(name))
+      await rm(join(root, name), { recursive: true, force: true })
+    if (!name.endsWith('.git')) continue
+    const objects = join(root, name, 'objects')
+    for (const each of await readdir(objects).catch((): string[] => [])) {
+      if (each.startsWith('tmp_objdir-'))
+        await rm(join(objects, each), { recursive: true, force: true })
+    }
+  }
 }
 
 async function ensureRepo(dir: string): Promise<string> {

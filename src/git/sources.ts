@@ -2,7 +2,7 @@
  * @module
  * Sources of builds inside a repository: kept as a ref to their tree from before the deploy until it is over.
  */
-import { link, open, readdir, realpath } from 'node:fs/promises'
+import { link, open, readdir, readFile, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { HeliosError, show } from '../lib/errors.ts'
 import { isId } from '../lib/ids.ts'
@@ -76,4 +76,28 @@ export async function settleSource(
   if (moved && source.previousRev === null) await setHead(repo, source.ref)
   await dropSource(repo, source.id)
   return moved
+}
+
+/**
+ * Forget the branches and tags that came without their history. A pusher with the whole history
+ * takes the rest of it for present, and every push that branches off there fails; when the refs are
+ * gone, the next push sends all. Gives whether there were any.
+ */
+export async function forgetShallow(repo: string): Promise<boolean> {
+  const file = join(repo, 'shallow')
+  const edges = (await readFile(file, 'utf8').catch(() => ''))
+    .split('\n')
+    .filter((line) => line !== '')
+  if (edges.length === 0) return false
+  const contains = edges.slice(0, 1000).flatMap((oid) => ['--contains', oid])
+  const { stdout } = await git(repo, [
+    'for-each-ref',
+    '--format=delete %(refname)',
+    ...contains,
+    'refs/heads',
+    'refs/tags',
+  ])
+  await git(repo, ['update-ref', '--stdin'], { input: stdout })
+  await rm(file, { force: true })
+  return true
 }

@@ -44,7 +44,7 @@ export type PushDeps = {
 export type PushContext = { actor: Actor; app: App; repo: string; push: Push }
 
 const ENDED: readonly Deployment['state'][] = ['succeeded', 'failed', 'cancelled', 'superseded']
-const POLL_MS = 25
+const POLL_MS = 10
 const LOG_TAIL_MS = 2000
 const SAY_WAITING_MS = 300
 

@@ -25,6 +25,8 @@ export type Limits = {
   unauthenticatedPerAddress: number
   connections: number
   sessionsPerConnection: number
+  /** A thread that does not answer for this long is ended and begun again. */
+  hungMs: number
 }
 
 /** To the thread. */

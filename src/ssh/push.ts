@@ -12,12 +12,16 @@ import { can, mustBeAllowed } from '../core/roles.ts'
 import type { Db } from '../db/open.ts'
 import { type PackResult, type Push, receivePack, uploadPack } from '../git/pack.ts'
 import { type Repos, tidy } from '../git/repo.ts'
+import { forgetShallow } from '../git/sources.ts'
 import { keyedMutex } from '../lib/async.ts'
 import type { Clock } from '../lib/clock.ts'
 import { HeliosError, messageOf } from '../lib/errors.ts'
 import type { Logger } from '../lib/log.ts'
 import { appOfPath } from './command.ts'
 import { type DeployLine, takePush } from './deploy.ts'
+
+const PUSH_AGAIN =
+  'This app was last pushed from a shallow clone, and your push builds on what it left out.\nPush again: everything will be sent.\n'
 
 /** What the git door is made of. */
 export type GitDoorDeps = {
@@ -74,7 +78,11 @@ export function createGitDoor(deps: GitDoorDeps): GitDoor {
       await takePush({ ...deps, lock, held, stopping: stopping.signal }, { actor, app, repo, push })
     }
     try {
-      return await receivePack({ ...streams, repo, hooksDir: deps.repos.hooksDir, onPush })
+      const result = await receivePack({ ...streams, repo, hooksDir: deps.repos.hooksDir, onPush })
+      if (app && result.lacking && (await lock(app.id, () => forgetShallow(repo)))) {
+        streams.complain?.(PUSH_AGAIN)
+      }
+      return result
     } finally {
       if (app && made && !asked) await unmake(deps, app)
       if (app && asked) keepSmall(deps, app, repo, stopping.signal)

@@ -26,6 +26,8 @@ export type SshServerOptions = {
   /** Port 0 for a free one. */
   listen: { host: string; port: number }
   limits?: Partial<Limits>
+  /** Program of the thread, where it is not the one beside this file. */
+  program?: URL
 }
 
 /** The SSH server; port and fingerprint are known once it has started. */
@@ -43,10 +45,11 @@ const LIMITS: Limits = {
   unauthenticatedPerAddress: 20,
   connections: 300,
   sessionsPerConnection: 8,
+  hungMs: 10_000,
 }
+// One file beside this one: as it is in the source, or as it is bundled.
+const PROGRAM = import.meta.url.endsWith('.ts') ? './worker.ts' : './ssh-worker.js'
 const START_MS = 15_000
-const PING_MS = 2000
-const HUNG_MS = 10_000
 const AGAIN_MS = 1000
 const FAREWELL_MS = 3000
 
@@ -69,6 +72,7 @@ export function createSshServer(opts: SshServerOptions): SshServer {
   const begin = async (): Promise<void> => {
     const limits = { ...LIMITS, ...opts.limits }
     thread = await startThread(
+      opts.program ?? new URL(PROGRAM, import.meta.url),
       { ...opts.listen, port, hostKey: hostKey.privateKey, limits },
       { handle, lost: (why) => void again(why) },
     )
@@ -148,12 +152,11 @@ type Thread = { port: number; post(message: ToThread): void; end(): Promise<void
 
 /** Start the thread and watch it; `lost` is told once when it ends or hangs. @throws {HeliosError} config_invalid when it cannot listen */
 async function startThread(
+  program: URL,
   data: ThreadData,
   on: { handle(message: FromThread, from: Thread): void; lost(why: string): void },
 ): Promise<Thread> {
-  // One file beside this one: as it is in the source, or as it is bundled.
-  const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './ssh-worker.js'
-  const worker = new Worker(new URL(file, import.meta.url), {
+  const worker = new Worker(program, {
     workerData: data,
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: 192 },
@@ -171,9 +174,9 @@ async function startThread(
   }
   const thread: Thread = { port: data.port, post, end }
   const pulse = setInterval(() => {
-    if (Date.now() - heard > HUNG_MS) void worker.terminate()
+    if (Date.now() - heard > data.limits.hungMs) void worker.terminate()
     else post({ kind: 'ping' })
-  }, PING_MS)
+  }, data.limits.hungMs / 5)
   let failure: Error | undefined
   worker.on('error', (error: Error) => {
     failure = error

@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto'
+import { connect } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { findApp, listApps } from '../../src/core/apps.ts'
 import { refs } from '../../src/git/repo.ts'
 import { listSources } from '../../src/git/sources.ts'
-import { createClone, createWorld, failure, serveHttp, type World } from './world.ts'
+import { pktLine } from '../../src/ssh/http.ts'
+import { createClone, createWorld, failure, serveHttp, soon, type World } from './world.ts'
 
 let world: World
 let server: Awaited<ReturnType<typeof serveHttp>>
@@ -34,7 +37,7 @@ test('a push creates the app, shows its deploy, and the branch is there', async 
       ['a b/é.txt', 'x'],
     ]),
   ])
-  await expect.poll(() => listSources(world.repos.path(app.id))).toEqual([])
+  await soon(() => listSources(world.repos.path(app.id))).toEqual([])
 })
 
 test('a failed deploy rejects the push and says why', async () => {
@@ -51,7 +54,7 @@ test('a failed deploy rejects the push and says why', async () => {
   expect(code).not.toBe(0)
   const repo = world.repos.path(findApp(world.db, world.actor, 'shop').id)
   expect(await refs(repo)).toEqual([])
-  await expect.poll(() => listSources(repo)).toEqual([])
+  await soon(() => listSources(repo)).toEqual([])
 })
 
 test('a look at an app that is not there makes none; no token, no answer', async () => {
@@ -65,4 +68,63 @@ test('a look at an app that is not there makes none; no token, no answer', async
   expect(out).toMatch(/could not read Username|Authentication failed/)
   const bad = await clone.run('push', remote('no_name'), 'main')
   expect(bad.out).toContain('is no app name')
+})
+
+test('clone and fetch, with and without protocol 2, and pushes larger than a buffer', async () => {
+  const clone = createClone()
+  const big = createHash('sha512').update('x').digest('hex')
+  const text = Array.from({ length: 60_000 }, (_, i) =>
+    createHash('sha1').update(`${i}${big}`).digest('hex'),
+  )
+  clone.commit({ big: text.join('\n') })
+  const pushed = await clone.run('push', remote('shop'), 'main')
+  expect(pushed.out).toContain('v1 live at')
+  for (const version of ['0', '1', '2']) {
+    const name = `copy${version}`
+    const done = await clone.run(
+      '-c',
+      `protocol.version=${version}`,
+      'clone',
+      '-q',
+      remote('shop'),
+      name,
+    )
+    expect(done).toEqual({ code: 0, out: '' })
+    expect((await clone.run('-C', name, 'rev-parse', 'HEAD')).out).toBe(
+      (await clone.run('rev-parse', 'HEAD')).out,
+    )
+  }
+  // Many refs make the negotiation large enough to be compressed.
+  for (let i = 0; i < 20; i++) clone.commit({ n: `${i}` })
+  expect((await clone.run('push', remote('shop'), 'main')).code).toBe(0)
+  expect((await clone.run('-C', 'copy2', 'pull', '-q')).code).toBe(0)
+})
+
+test.each([
+  ['GET', '/shop.git/HEAD', 404],
+  ['GET', '/shop.git/info/refs', 404],
+  ['GET', '/shop.git/info/refs?service=git-upload-archive', 404],
+  ['POST', '/shop.git/info/refs?service=git-upload-pack', 404],
+  ['POST', '/shop.git/git-receive-pack', 404],
+  ['GET', '/a/b/info/refs?service=git-upload-pack', 404],
+  ['GET', '/shop.git/info/refs?service=git-upload-pack', 401],
+])('%s %s answers %i', async (method, path, status) => {
+  expect((await fetch(`${server.url}${path}`, { method })).status).toBe(status)
+})
+
+test('a push that stops half-way over HTTP leaves no app', async () => {
+  const { port } = new URL(server.url)
+  const head = [
+    'POST /shop.git/git-receive-pack HTTP/1.1',
+    'host: x',
+    `authorization: Bearer ${world.token}`,
+    'content-type: application/x-git-receive-pack-request',
+    'content-length: 100000',
+  ]
+  const socket = connect(Number(port), '127.0.0.1')
+  const update = `${'0'.repeat(40)} ${'1'.repeat(40)} refs/heads/main\0report-status`
+  socket.write(`${head.join('\r\n')}\r\n\r\n${pktLine(update)}0000PACK`)
+  await soon(() => listApps(world.db, world.actor).length).toBe(1)
+  socket.destroy()
+  await soon(() => listApps(world.db, world.actor)).toEqual([])
 })

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
+import { expect } from 'vitest'
 import { type Actor, actorOfToken, addSshKey, createToken } from '../../src/core/access.ts'
 import type { PublicAddress } from '../../src/core/address.ts'
 import { type App, appById } from '../../src/core/apps.ts'
@@ -31,6 +32,7 @@ import { createJobLogs, type JobLogs } from '../../src/queue/job-log.ts'
 import { createWorker } from '../../src/queue/worker.ts'
 import { createGitHttp } from '../../src/ssh/http.ts'
 import { createGitDoor, type GitDoor } from '../../src/ssh/push.ts'
+import { createSshServer, type SshServer, type SshServerOptions } from '../../src/ssh/server.ts'
 
 /** What a deploy does in these tests: it may write lines, wait, and throw. */
 export type FakeDeploy = (context: {
@@ -55,8 +57,9 @@ export type World = {
   close(): Promise<void>
 }
 
-export async function createWorld(): Promise<World> {
-  const dir = mkdtempSync(join(tmpdir(), 'helios-git-'))
+export async function createWorld(
+  dir = mkdtempSync(join(tmpdir(), 'helios-git-')),
+): Promise<World> {
   const db = openDatabase(dir)
   migrate(db, readMigrations('drizzle'))
   const token = ensureOwner(db, Date.now()) ?? ''
@@ -78,7 +81,10 @@ export async function createWorld(): Promise<World> {
     const say = (text: string, stream: 'out' | 'step' = 'out'): void =>
       jobLogs.append(id, { stream, text })
     say('Building', 'step')
-    await world.deploy({ files, say, signal })
+    const stop = new Promise<void>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    })
+    await Promise.race([world.deploy({ files, say, signal }), stop])
     const { description } = deployment
     const made = { app, deploymentId: id, description, image: 'helios/x', spec: {} as never }
     createRelease(db, { ...made, commit: source.rev, now: Date.now() })
@@ -145,6 +151,9 @@ async function readAll(repo: string, rev: string): Promise<Map<string, string>> 
   const read = await readFiles(repo, rev, paths)
   return new Map([...read].map(([path, text]) => [path, text.toString()]))
 }
+
+/** Expect something that comes in a while, also on a busy machine. */
+export const soon = <T>(probe: () => T) => expect.poll(probe, { timeout: 30_000 })
 
 /** A failure as the engine reports one. */
 export const failure = (message: string, hint: string): HeliosError =>
@@ -278,16 +287,11 @@ export function createClone(opts: { branch?: string; env?: Record<string, string
   }
 }
 
-/** A key of a user, and the command with which git uses it at a port. */
-export function sshEnv(world: World, file: string, port: number): Record<string, string> {
-  const known = join(world.dir, 'known_hosts')
-  const options = [
-    'IdentitiesOnly=yes',
-    'StrictHostKeyChecking=accept-new',
-    `UserKnownHostsFile=${known}`,
-  ]
-  const flags = options.flatMap((option) => ['-o', option]).join(' ')
-  return { GIT_SSH_COMMAND: `ssh -F none -p ${port} -i ${file} ${flags}` }
+/** The command line of an ssh that logs in with a key at a port, up to the host. */
+export function sshArgv(world: World, file: string, port: number): string[] {
+  const known = `UserKnownHostsFile=${join(world.dir, 'known_hosts')}`
+  const options = ['IdentitiesOnly=yes', 'StrictHostKeyChecking=accept-new', known]
+  return ['ssh', '-F', 'none', '-p', `${port}`, '-i', file, ...options.flatMap((o) => ['-o', o])]
 }
 
 /** Make a key with ssh-keygen; gives its file. */
@@ -301,4 +305,21 @@ export function makeKey(world: World, name: string, ...args: string[]): string {
 export function allowKey(world: World, file: string, userId = world.actor.userId): void {
   const key = parsePublicKey(readFileSync(`${file}.pub`, 'utf8'))
   addSshKey(world.db, { userId }, { ...key, now: Date.now() })
+}
+
+/** An SSH server for a world, on a free port. */
+export async function serveSsh(
+  world: World,
+  more: Partial<SshServerOptions> = {},
+): Promise<SshServer> {
+  const ssh = createSshServer({
+    db: world.db,
+    log: silentLogger(),
+    door: world.door,
+    dataDir: world.dir,
+    listen: { host: '127.0.0.1', port: 0 },
+    ...more,
+  })
+  await ssh.start(AbortSignal.timeout(20_000))
+  return ssh
 }
