@@ -171,8 +171,10 @@ describe('what others do to it', () => {
 
   test('a spoiled configuration file does not stop it', async () => {
     await begin()
+    const good = JSON.parse(await config(on))
     await on.router.stop(on.signal)
-    for (const spoiled of ['{"admin', '{"apps":{"nonsense":{}}}']) {
+    const unfit = JSON.stringify({ ...good, apps: { ...good.apps, nonsense: {} } })
+    for (const spoiled of ['{"admin', '{"apps":{}}', unfit]) {
       await stopCaddy(on.dir, on.signal)
       writeFileSync(join(on.dir, 'caddy.json'), spoiled)
       on = await stage({ dir: on.dir, listen: [`127.0.0.1:${on.port}`] })
