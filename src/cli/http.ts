@@ -2,7 +2,7 @@
  * @module
  * One HTTP exchange with a server, with deadlines, and its refusals as errors.
  */
-import { type IncomingMessage, request as plainRequest, type RequestOptions } from 'node:http'
+import type { IncomingMessage, RequestOptions } from 'node:http'
 import type { Readable } from 'node:stream'
 import { type ErrorCode, HeliosError, messageOf, show } from '../lib/errors.ts'
 import { isErrorCode } from './exit-codes.ts'
@@ -39,7 +39,10 @@ export async function send(target: Target, exchange: Exchange): Promise<Incoming
     timeout: exchange.idleMs ?? IDLE_MS,
     ...(exchange.signal ? { signal: exchange.signal } : {}),
   }
-  const request = url.protocol === 'https:' ? (await import('node:https')).request : plainRequest
+  // An import of node:http reads each of its exports, and with them a second client of 60 ms.
+  const { request } = process.getBuiltinModule(
+    url.protocol === 'https:' ? 'node:https' : 'node:http',
+  )
   const { body } = exchange
   return new Promise((resolve, reject) => {
     let answered = false

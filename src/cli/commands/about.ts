@@ -1,19 +1,12 @@
 /**
  * @module
- * Commands about the command line itself: help, version, completion.
+ * Commands about the command line itself: help, completion.
  */
 import { HeliosError, show } from '../../lib/errors.ts'
 import type { Run } from '../command.ts'
 import { completionFor, isShell, SHELLS } from '../completion.ts'
 import { commandHelp, overview } from '../help.ts'
 import { near } from '../near.ts'
-import { VERSION } from '../version.ts'
-
-/** Print the version. */
-export const version: Run = async ({ out }) => {
-  out.result({ version: VERSION }, `helios ${VERSION}`)
-  return 0
-}
 
 /** Print every command, or the help of one. */
 export const help: Run = async ({ args, commands, out }) => {

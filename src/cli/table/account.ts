@@ -111,7 +111,7 @@ export const SERVER_COMMANDS: readonly Command[] = [
     group: 'More',
     about: 'Print the version',
     examples: ['helios version'],
-    load: () => import('../commands/about.ts').then((code) => code.version),
+    load: () => import('../commands/version.ts').then((code) => code.version),
   },
   {
     name: 'completion',
