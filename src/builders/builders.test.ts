@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { BUILD_SPEC, planOf, sourceOf } from '../../test/support/source.ts'
+import { BUILD_SPEC, planBuild, planOf, sourceOf } from '../../test/support/source.ts'
 import { HeliosError } from '../lib/errors.ts'
-import { BUILDERS, planBuild } from './index.ts'
+import { BUILDERS } from './index.ts'
 
 type Files = Record<string, string>
 const detectIn = (files: Files): unknown => planBuild(sourceOf(files), BUILD_SPEC).detected
@@ -22,15 +22,6 @@ describe('detection', () => {
   ])('%s decides for %s over those after it', (file, builder) => {
     const files = Object.fromEntries(Object.entries(all).slice(Object.keys(all).indexOf(file)))
     expect(detectIn(files)).toEqual({ builder, reason: `${file} is in the root folder` })
-  })
-
-  test('a builder that is named is not doubted', () => {
-    const { detected, plan } = planBuild(sourceOf(all), { ...BUILD_SPEC, builder: 'static' })
-    expect(detected).toEqual({
-      builder: 'static',
-      reason: 'build.builder of the manifest names it',
-    })
-    expect(plan.kind).toBe('dockerfile')
   })
 
   const looked =

@@ -7,7 +7,6 @@ import { crc32 } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { buildContext, CONTEXT_DOCKERFILE, readSource } from '../../src/builders/context.ts'
-import { planBuild } from '../../src/builders/index.ts'
 import type { PlanOptions } from '../../src/builders/types.ts'
 import { until } from '../../src/lib/async.ts'
 import { run } from '../../src/lib/exec.ts'
@@ -15,7 +14,7 @@ import { silentLogger } from '../../src/lib/log.ts'
 import type { BuildSpec } from '../../src/manifest/types.ts'
 import { createDockerRuntime } from '../../src/runtime/docker/client.ts'
 import type { ImageInfo, Instance, WorkloadSpec } from '../../src/runtime/types.ts'
-import { BUILD_SPEC } from '../support/source.ts'
+import { BUILD_SPEC, planBuild } from '../support/source.ts'
 
 const { HELIOS_TEST_DOCKER: engine = 'unix:///var/run/docker.sock', HOME = '/root' } = process.env
 const runtime = createDockerRuntime({

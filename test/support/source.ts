@@ -3,9 +3,16 @@
  * Sources and build plans for tests of builders.
  */
 import { createSourceFiles } from '../../src/builders/context.ts'
+import { detect } from '../../src/builders/detect.ts'
 import { checkDockerfile } from '../../src/builders/gate.ts'
 import { BUILDERS } from '../../src/builders/index.ts'
-import type { DockerfilePlan, PlanOptions, SourceFiles } from '../../src/builders/types.ts'
+import type {
+  BuildPlan,
+  Detected,
+  DockerfilePlan,
+  PlanOptions,
+  SourceFiles,
+} from '../../src/builders/types.ts'
 import type { BuilderName, BuildSpec } from '../../src/manifest/types.ts'
 
 /** What a manifest says of a build when it says nothing. */
@@ -39,4 +46,15 @@ export function planOf(
 export function runsOf(plan: DockerfilePlan): string[] {
   const runs = plan.dockerfile.split('\n').filter((line) => line.startsWith('RUN '))
   return runs.map((line) => line.replace(/^RUN ((--mount=\S+ )*)/, ''))
+}
+
+/** The builder that fits a source, and what it plans. */
+export function planBuild(
+  files: SourceFiles,
+  spec: BuildSpec,
+  options?: PlanOptions,
+): { detected: Detected; plan: BuildPlan } {
+  const detected =
+    spec.builder === 'auto' ? detect(files, BUILDERS) : { builder: spec.builder, reason: 'named' }
+  return { detected, plan: BUILDERS[detected.builder].plan(files, spec, options) }
 }
