@@ -145,8 +145,8 @@ test('a source is kept as a tree until its deploy is over', async () => {
   const oid = commit({ a: '1' })
   const tree = await treeOf(repo, oid)
   const [one, two] = [newId('src'), newId('src')]
-  await keepSource(repo, one, tree)
-  await keepSource(repo, two, tree)
+  await keepSource(repo, one, oid)
+  await keepSource(repo, two, oid)
   expect((await listSources(repo)).map(({ id, tree: kept }) => [id, kept])).toEqual(
     [one, two].sort().map((id) => [id, tree]),
   )

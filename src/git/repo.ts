@@ -37,7 +37,12 @@ const PRE_RECEIVE = `#!/bin/sh
 # Helios decides what this push may do; without its answer nothing moves.
 trap '' PIPE
 verdict=
-{ printf '%s\\n' "\${GIT_QUARANTINE_PATH:-}"; cat; printf '\\n'; } >&4 2>/dev/null && cat <&3 && IFS= read -r verdict <&4
+ask() {
+  printf '%s\\n' "\${GIT_QUARANTINE_PATH:-}"
+  while IFS= read -r update; do printf '%s\\n' "$update"; done
+  printf '\\n'
+}
+ask >&4 2>/dev/null && cat <&3 && IFS= read -r verdict <&4
 case $verdict in
   ok) exit 0 ;;
   no) exit 1 ;;

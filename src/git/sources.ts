@@ -48,9 +48,9 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Keep a tree as the source of a build. A tree, not a commit: it has no parents that a shallow push could lack. */
-export async function keepSource(repo: string, sourceId: string, tree: string): Promise<void> {
-  await git(repo, ['update-ref', sourceRef(sourceId), tree])
+/** Keep the tree of a commit as the source of a build. Not the commit: its parents may be lacking after a shallow push. */
+export async function keepSource(repo: string, sourceId: string, commit: string): Promise<void> {
+  await git(repo, ['update-ref', sourceRef(sourceId), `${commit}^{tree}`])
 }
 
 /** Let go of a source; one that is not there is no error. */

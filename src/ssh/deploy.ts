@@ -98,7 +98,10 @@ async function inTurn(
 
 async function decide(deps: PushDeps, context: PushContext): Promise<Rest> {
   const { push, repo } = context
-  const { deploy, notes } = judgePush(push.updates, await refs(repo))
+  // From here on what came is there whatever becomes of the push; one that is refused leaves it for the next repack.
+  const adopted = push.quarantine === undefined ? undefined : adoptObjects(repo, push.quarantine)
+  const [known] = await Promise.all([refs(repo), adopted])
+  const { deploy, notes } = judgePush(push.updates, known)
   for (const note of notes) await push.say(note)
   if (deploy) return deployUpdate(deps, context, deploy)
   await push.answer(true)
@@ -144,20 +147,20 @@ function previous({ old }: Update): string | null {
 
 async function askForDeploy(
   deps: PushDeps,
-  { push, repo, app, actor }: PushContext,
+  { repo, app, actor }: PushContext,
   update: Update,
   sourceId: string,
 ): Promise<Deployment> {
   mustBeAllowed(actor, 'app.deploy')
-  if (push.quarantine !== undefined) await adoptObjects(repo, push.quarantine)
-  const commit = await readCommit(repo, update.next)
-  if (commit?.oid !== update.next) {
-    throw new HeliosError('invalid_ref', `${show(update.next)} is no commit`, {
-      hint: 'Push a branch, as in: git push helios main',
-    })
-  }
-  await keepSource(repo, sourceId, commit.tree)
+  const kept = keepSource(repo, sourceId, update.next)
   try {
+    const [commit] = await Promise.all([readCommit(repo, update.next), kept.catch(() => undefined)])
+    if (commit?.oid !== update.next) {
+      throw new HeliosError('invalid_ref', `${show(update.next)} is no commit`, {
+        hint: 'Push a branch, as in: git push helios main',
+      })
+    }
+    await kept
     const deployment = requestDeployment(deps.db, {
       app,
       actor,

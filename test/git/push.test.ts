@@ -116,7 +116,12 @@ test('the deploy branch cannot be deleted; refs outside of branches and tags are
     'no branch and no tag',
   )
   expect((await mine.run('push', remote, 'main:refs/helios/x')).out).toContain('hidden ref')
+  await mine.run('tag', '-a', 'v1', '-m', 'first')
+  expect((await mine.run('push', '--force', remote, 'v1:refs/heads/main')).out).toMatch(
+    /is no commit|cannot be pushed|rejected/,
+  )
   expect(await branches()).toEqual({ main: commit })
+  expect(await listSources(repo())).toEqual([])
 })
 
 test('of two pushes at once the second waits, then is told to fetch', async () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { addSshKey, removeSshKey } from '../../src/core/access.ts'
 import { listApps } from '../../src/core/apps.ts'
@@ -197,4 +198,17 @@ test('a thread that hangs is ended and begun again on the same port', async () =
   await soon(() => ssh.state?.().ok).toBe(false)
   await soon(() => ssh.state?.().ok).toBe(true)
   expect(execFileSync('cat', [once], { encoding: 'utf8' })).toBe('4242')
+})
+
+test('a thread that answers lives, however long Helios itself did not run', async () => {
+  await ssh.stop(AbortSignal.timeout(5000))
+  ssh = await serveSsh(world, { limits: { hungMs: 300 } })
+  const states: (boolean | undefined)[] = []
+  for (let turn = 0; turn < 8; turn++) {
+    const until = Date.now() + 400
+    while (Date.now() < until);
+    await delay(10)
+    states.push(ssh.state?.().ok)
+  }
+  expect(states).toEqual(states.map(() => true))
 })
