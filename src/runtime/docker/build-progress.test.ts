@@ -36,7 +36,7 @@ describe('progress of BuildKit', () => {
     feed(
       vertex('i', '[internal] load build definition', { started: 1, completed: 2 }),
       vertex('a', '[1/3] FROM base', { started: 1 }),
-      vertex('b', '[2/3] RUN make\n  all', { started: 2 }),
+      vertex('b', '[2/3] RUN --mount=type=cache,target=/c --mount=a=b make\n  all', { started: 2 }),
       vertex('a', '[1/3] FROM base', { started: 1, completed: 1.04 }),
       log('b', 'one\ntw'),
       log('b', 'o\r\n10%\r50%\r100%\n'),

@@ -65,7 +65,7 @@ export function createBuildProgress(onLine: (line: string) => void): BuildProgre
 
   const vertex = (seen: Vertex): void => {
     const step = stepOf(seen.digest)
-    step.name ||= oneLine(seen.name).replace(/^\[stage-\d+ /, '[')
+    step.name ||= oneLine(withoutMounts(seen.name)).replace(/^\[stage-\d+ /, '[')
     // Another step's failure cancels the rest: not theirs to report.
     if (seen.error !== '' && !/context canceled/.test(seen.error)) step.error = seen.error
     if (seen.started === undefined || step.ended) return
@@ -200,6 +200,11 @@ function outcome(vertex: Vertex, error: string): string {
 function remember(tail: string[], line: string): void {
   tail.push(line)
   if (tail.length > TAIL_LINES) tail.shift()
+}
+
+// Mounts are long and say nothing of what a step does.
+function withoutMounts(name: string): string {
+  return name.replace(/(?<= )--mount=\S+ /g, '')
 }
 
 function oneLine(text: string): string {
