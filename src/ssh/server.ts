@@ -165,6 +165,7 @@ async function startThread(
   })
   // Counted, not timed: this thread may have been the one that did not run, and then answers wait unread.
   let unanswered = 0
+  let pulse: NodeJS.Timeout | undefined
   let expected = false
   const stopped = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   const post = (message: ToThread): void => worker.postMessage(message)
@@ -176,11 +177,6 @@ async function startThread(
     await worker.terminate()
   }
   const thread: Thread = { port: data.port, post, end }
-  const pulse = setInterval(() => {
-    if (unanswered === MAX_UNANSWERED) return void worker.terminate()
-    unanswered += 1
-    post({ kind: 'ping' })
-  }, data.limits.hungMs / MAX_UNANSWERED)
   let failure: Error | undefined
   worker.on('error', (error: Error) => {
     failure = error
@@ -207,6 +203,11 @@ async function startThread(
     await end()
     throw error
   }
+  pulse = setInterval(() => {
+    if (unanswered === MAX_UNANSWERED) return void worker.terminate()
+    unanswered += 1
+    post({ kind: 'ping' })
+  }, data.limits.hungMs / MAX_UNANSWERED)
   void stopped.then(() => {
     clearInterval(pulse)
     if (!expected) on.lost(failure?.message ?? 'it did not answer')
