@@ -19,11 +19,19 @@ seconds_since() {
 
 # step WHAT COMMAND...: says what begins, and how long it took.
 step() {
-  local what=$1 from=$EPOCHREALTIME
+  local from=$EPOCHREALTIME
+  under_way=$1
   shift
-  printf -- '== %s\n' "$what" >&2
+  printf -- '== %s\n' "$under_way" >&2
   "$@"
-  printf -- '   %s: %s s\n' "$what" "$(seconds_since "$from")" >&2
+  printf -- '   %s: %s s\n' "$under_way" "$(seconds_since "$from")" >&2
+  under_way=''
+}
+# For a trap: what was under way when the script ended early.
+tell_step() {
+  local code=$?
+  [[ $code == 0 || -z $under_way ]] ||
+    warn "stopped at: $under_way; when that is mended, run the same command again"
 }
 
 # Only a folder that is new, empty, or made here before is taken, since --stop removes it whole.
