@@ -70,8 +70,9 @@ describe('store', () => {
     const job = add('a')
     const mine = claim(db, by, 0)
     expect(mine && heartbeat(db, mine, 1000, 500)).toBe('go')
-    expect(requeueLost(db, { all: false }, 1000)).toBe(0)
-    expect(requeueLost(db, { all: false }, 1500)).toBe(1)
+    expect(requeueLost(db, { kinds: ['build'] }, 1000)).toBe(0)
+    expect(requeueLost(db, { kinds: ['rollout'] }, 1500)).toBe(0)
+    expect(requeueLost(db, { kinds: ['build'] }, 1500)).toBe(1)
     const theirs = claim(db, { ...by, owner: 'two' }, 1600)
     expect(theirs?.attempts).toBe(2)
     expect(mine && heartbeat(db, mine, 1000, 1700)).toBe('lost')
@@ -161,6 +162,33 @@ describe('worker', () => {
     await state(id, 'failed')
     await worker.stop(none)
     expect(findJob(db, id)?.error).toBe('npm ended with 1')
+  })
+
+  test('a process that was paused for longer than a lease still holds its jobs', async () => {
+    let now = 1000
+    let began = 0
+    const worker = createWorker({
+      db,
+      log: silentLogger(),
+      clock: () => now,
+      name: 'build-worker',
+      handlers: {
+        build: async () => {
+          began += 1
+          await sleep(80)
+        },
+      },
+      concurrency: 2,
+      leaseMs: 15_000,
+      pollMs: 5,
+    })
+    const { id } = add('a')
+    await worker.start(none)
+    await state(id, 'running')
+    now += 60_000
+    await state(id, 'done')
+    await worker.stop(none)
+    expect([began, findJob(db, id)?.attempts]).toEqual([1, 1])
   })
 
   test('jobs of a process that died are taken again at boot', async () => {

@@ -149,11 +149,16 @@ export function requestCancel(db: Db, id: string, now: number): Job | undefined 
   return db.update(jobs).set({ cancelRequested: true }).where(eq(jobs.id, id)).returning().get()
 }
 
-/** Put back jobs that no living owner holds: at boot all of them, later those whose lease ran out. Gives how many. */
-export function requeueLost(db: Db, which: { all: boolean }, now: number): number {
-  const lost = which.all
-    ? eq(jobs.state, 'running')
-    : and(eq(jobs.state, 'running'), lte(jobs.leaseUntil, now))
+/** Put back jobs that no living owner holds: at boot all of them, later those of some kinds whose lease ran out. Gives how many. */
+export function requeueLost(
+  db: Db,
+  which: { all: true } | { kinds: string[] },
+  now: number,
+): number {
+  const lost =
+    'all' in which
+      ? eq(jobs.state, 'running')
+      : and(eq(jobs.state, 'running'), inArray(jobs.kind, which.kinds), lte(jobs.leaseUntil, now))
   return db
     .update(jobs)
     .set({ state: 'queued', leaseOwner: null, leaseUntil: null, runAt: now })
@@ -166,14 +171,31 @@ export function findJob(db: Db, id: string): Job | undefined {
   return db.select().from(jobs).where(eq(jobs.id, id)).get()
 }
 
-/** Tell whether a job of one of these kinds waits or runs for the key. */
-export function hasOpenJob(db: Db, which: { kinds: readonly string[]; key: string }): boolean {
+/** Tell whether a job of one of these kinds waits or runs for the key; with `states`, only one that does this. */
+export function hasOpenJob(
+  db: Db,
+  which: { kinds: readonly string[]; key: string; states?: readonly ('queued' | 'running')[] },
+): boolean {
   const open = and(
     eq(jobs.key, which.key),
     inArray(jobs.kind, [...which.kinds]),
-    inArray(jobs.state, ['queued', 'running']),
+    inArray(jobs.state, [...(which.states ?? (['queued', 'running'] as const))]),
   )
   return db.select({ id: jobs.id }).from(jobs).where(open).limit(1).get() !== undefined
+}
+
+/** The newest job of one of these kinds for the key, in any state. */
+export function newestJob(
+  db: Db,
+  which: { kinds: readonly string[]; key: string },
+): Job | undefined {
+  return db
+    .select()
+    .from(jobs)
+    .where(and(eq(jobs.key, which.key), inArray(jobs.kind, [...which.kinds])))
+    .orderBy(desc(jobs.createdAt), desc(sql`rowid`))
+    .limit(1)
+    .get()
 }
 
 /** How many jobs wait and how many run. */

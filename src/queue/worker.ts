@@ -29,44 +29,49 @@ export type WorkerOptions = {
 /** Why a job's signal aborted. */
 type Stop = 'cancel' | 'lost' | 'shutdown'
 
+/** `beatAt` is when its lease was last renewed. */
+type Running = { job: Job; stop: AbortController; done: Promise<void>; beatAt: number }
+
 /** A worker for these kinds of job, as a part. `wake` looks for work, and for what is to stop, at once. */
 export function createWorker(opts: WorkerOptions): Part & { wake(): void } {
   const leaseMs = opts.leaseMs ?? 15_000
   const owner = newId('srv')
-  const running = new Map<string, { stop: AbortController; done: Promise<void> }>()
+  const kinds = Object.keys(opts.handlers)
+  const running = new Map<string, Running>()
   let timer: NodeJS.Timeout | undefined
 
   const runOne = async (job: Job, stop: AbortController): Promise<void> => {
-    const beat = setInterval(() => {
-      const answer = heartbeat(opts.db, job, leaseMs, opts.clock())
-      if (answer !== 'go') stop.abort(answer satisfies Stop)
-    }, leaseMs / 3)
     const outcome = await attempt(opts.handlers[job.kind], job, stop.signal)
-    clearInterval(beat)
     const state = finish(opts.db, job, outcome, opts.clock())
     const error = outcome.state === 'failed' ? outcome.error : undefined
     opts.log.info({ job: job.id, kind: job.kind, key: job.key, state, error }, 'job ended')
   }
 
+  const hold = (one: Running): void => {
+    if (opts.clock() - one.beatAt < leaseMs / 3) {
+      if (findJob(opts.db, one.job.id)?.cancelRequested) one.stop.abort('cancel' satisfies Stop)
+      return
+    }
+    one.beatAt = opts.clock()
+    const answer = heartbeat(opts.db, one.job, leaseMs, one.beatAt)
+    if (answer !== 'go') one.stop.abort(answer satisfies Stop)
+  }
+
   const look = (): void => {
     if (!timer) return
-    for (const [id, { stop }] of running) {
-      if (findJob(opts.db, id)?.cancelRequested) stop.abort('cancel' satisfies Stop)
-    }
-    requeueLost(opts.db, { all: false }, opts.clock())
+    // Before anything counts as lost: a process that was paused still does what it did.
+    for (const one of running.values()) hold(one)
+    requeueLost(opts.db, { kinds }, opts.clock())
     while (running.size < opts.concurrency) {
-      const job = claim(
-        opts.db,
-        { kinds: Object.keys(opts.handlers), owner, leaseMs },
-        opts.clock(),
-      )
+      const beatAt = opts.clock()
+      const job = claim(opts.db, { kinds, owner, leaseMs }, beatAt)
       if (!job) return
       const stop = new AbortController()
       const done = runOne(job, stop).finally(() => {
         running.delete(job.id)
         look()
       })
-      running.set(job.id, { stop, done })
+      running.set(job.id, { job, stop, done, beatAt })
     }
   }
 
