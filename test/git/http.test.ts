@@ -21,7 +21,7 @@ const remote = (app: string): string =>
   server.url.replace('http://', `http://helios:${world.token}@`).concat(`/${app}.git`)
 
 test('a push creates the app, shows its deploy, and the branch is there', async () => {
-  const clone = createClone()
+  const clone = createClone(world)
   const commit = clone.commit({ 'index.html': 'hello', 'a b/é.txt': 'x' })
   world.deploy = async ({ say }) => say('\u001b[31mcompiling\u001b[0m\ttwo')
   const pushed = await clone.run('push', remote('shop'), 'main')
@@ -41,7 +41,7 @@ test('a push creates the app, shows its deploy, and the branch is there', async 
 })
 
 test('a failed deploy rejects the push and says why', async () => {
-  const clone = createClone()
+  const clone = createClone(world)
   clone.commit({ a: '1' })
   world.deploy = async () => {
     throw failure('npm ci ended with 1\nlast line', 'Look at package.json')
@@ -58,7 +58,7 @@ test('a failed deploy rejects the push and says why', async () => {
 })
 
 test('a look at an app that is not there makes none; no token, no answer', async () => {
-  const clone = createClone()
+  const clone = createClone(world)
   clone.commit({ a: '1' })
   const fetched = await clone.run('ls-remote', remote('shop'))
   expect(fetched.out).toContain('remote error: No app called "shop"')
@@ -71,7 +71,7 @@ test('a look at an app that is not there makes none; no token, no answer', async
 })
 
 test('clone and fetch, with and without protocol 2, and pushes larger than a buffer', async () => {
-  const clone = createClone()
+  const clone = createClone(world)
   const big = createHash('sha512').update('x').digest('hex')
   const text = Array.from({ length: 60_000 }, (_, i) =>
     createHash('sha1').update(`${i}${big}`).digest('hex'),

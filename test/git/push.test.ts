@@ -29,7 +29,7 @@ let mine: Clone
 const remote = 'ssh://git@127.0.0.1/shop.git'
 const clone = (branch = 'main'): Clone => {
   const command = sshArgv(world, join(world.dir, 'laptop'), ssh.port()).join(' ')
-  return createClone({ branch, env: { GIT_SSH_COMMAND: command } })
+  return createClone(world, { branch, env: { GIT_SSH_COMMAND: command } })
 }
 beforeEach(async () => {
   world = await createWorld()
@@ -277,7 +277,9 @@ test('killing Helios in the middle rejects the push, leaves no rest, and keeps t
   const script = join(import.meta.dirname, 'serve.ts')
   const server = fork(script, [dir], { stdio: 'pipe' })
   const [{ port, key }] = (await once(server, 'message')) as [{ port: number; key: string }]
-  const theirs = createClone({ env: { GIT_SSH_COMMAND: sshArgv(world, key, port).join(' ') } })
+  const theirs = createClone(world, {
+    env: { GIT_SSH_COMMAND: sshArgv(world, key, port).join(' ') },
+  })
   theirs.commit({ a: '1' })
   const push = theirs.start('push', remote, 'main')
   await push.heard('Building')

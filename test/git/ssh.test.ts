@@ -36,7 +36,7 @@ afterEach(async () => {
 })
 const remote = (app: string): string => `ssh://git@127.0.0.1/${app}.git`
 const argv = (): string[] => sshArgv(world, key, ssh.port())
-const clone = () => createClone({ env: { GIT_SSH_COMMAND: argv().join(' ') } })
+const clone = () => createClone(world, { env: { GIT_SSH_COMMAND: argv().join(' ') } })
 /** Log in and say all that happened; options before the usual ones count first. */
 const login = (args: string[], first: string[] = []): Promise<string> => {
   const [program = '', ...flags] = argv()

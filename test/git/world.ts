@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect } from 'vitest'
-import { type Actor, actorOfToken, addSshKey, createToken } from '../../src/core/access.ts'
+import { type Actor, actorOfToken, addSshKey } from '../../src/core/access.ts'
 import type { PublicAddress } from '../../src/core/address.ts'
 import { type App, appById } from '../../src/core/apps.ts'
 import {
@@ -201,10 +201,6 @@ export async function serveHttp(world: World): Promise<{ url: string; close(): P
   }
 }
 
-/** Another token of the owner, or of somebody else. */
-export const tokenOf = (world: World, userId: string): string =>
-  createToken(world.db, { userId, name: 'test', now: Date.now() })
-
 /** How a git command ended. */
 export type GitResult = { code: number; out: string }
 
@@ -234,8 +230,11 @@ export type Clone = {
   commit(files: Record<string, string>, message?: string): string
 }
 
-export function createClone(opts: { branch?: string; env?: Record<string, string> } = {}): Clone {
-  const dir = mkdtempSync(join(tmpdir(), 'helios-clone-'))
+export function createClone(
+  { dir: under }: Pick<World, 'dir'>,
+  opts: { branch?: string; env?: Record<string, string> } = {},
+): Clone {
+  const dir = mkdtempSync(join(under, 'clone-'))
   const env = { ...ENV, ...opts.env }
   const sync = (...args: string[]): string =>
     execFileSync('git', args, { cwd: dir, env, encoding: 'utf8', stdio: 'pipe' }).trim()
