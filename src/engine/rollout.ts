@@ -2,18 +2,14 @@
  * @module
  * The rollout job: new instances beside the old, healthy, then the router switched, then the old ones drained.
  */
-import { type App, appById } from '../core/apps.ts'
-import {
-  type Deployment,
-  deploymentOfJob,
-  setDeploymentState,
-  sourceOf,
-} from '../core/deployments.ts'
+import { type App, appById, mustBeActive } from '../core/apps.ts'
+import { type Deployment, deploymentOfJob } from '../core/deployments.ts'
 import { formationOf } from '../core/processes.ts'
 import { type Release, releaseById } from '../core/releases.ts'
 import {
   activeRollouts,
   endRollout,
+  failRollout,
   promoteRollout,
   type Rollout,
   type RolloutPayload,
@@ -26,7 +22,7 @@ import { gate, type Hands, pointRouter, raise, refreshLive, retire } from './exe
 import { newestLines } from './health.ts'
 import { identityOf } from './labels.ts'
 import { observeApp } from './observe.ts'
-import { checkTries, endDeployment, outcomeOf } from './outcome.ts'
+import { checkTries, endDeployment, outcomeOf, settle } from './outcome.ts'
 import { planApp, slotsOf } from './plan.ts'
 
 /** What the rollout job works with. */
@@ -44,17 +40,22 @@ type Work = { app: App; rollout: Rollout; release: Release; deployment: Deployme
 export async function rolloutJob(deps: RolloutDeps, job: Job, signal: AbortSignal): Promise<void> {
   const work = workOf(deps, job)
   if (!work) return
-  if (work.rollout.state === 'live') return conclude(deps, work)
-  if (work.rollout.state !== 'starting') return
-  try {
-    checkTries(job)
-    await rollOut(deps, work, signal)
-  } catch (error) {
-    const outcome = outcomeOf(error, job, signal)
-    if (outcome === 'again') throw error
-    await undo(deps, work, { error, outcome })
-    throw error
+  const { rollout, deployment } = work
+  if (rollout.state === 'failed') return clearAway(deps, work)
+  if (rollout.state === 'starting') {
+    try {
+      checkTries(job)
+      await bringUp(deps, work, signal)
+    } catch (error) {
+      // What is live stays so, whatever fails after the switch.
+      if (rolloutById(deps.db, rollout.id)?.state === 'live') throw error
+      const outcome = await outcomeOf(deps, { error, job, deployment }, signal)
+      if (outcome === 'again') throw error
+      await undo(deps, work, { error, outcome })
+      throw error
+    }
   }
+  await conclude(deps, work)
 }
 
 function workOf(deps: RolloutDeps, job: Job): Work | undefined {
@@ -66,55 +67,41 @@ function workOf(deps: RolloutDeps, job: Job): Work | undefined {
   return { app, rollout, release, deployment }
 }
 
-async function rollOut(deps: RolloutDeps, work: Work, signal: AbortSignal): Promise<void> {
+async function bringUp(deps: RolloutDeps, work: Work, signal: AbortSignal): Promise<void> {
   const { app, rollout, release, deployment } = work
-  const say = (text: string): void =>
-    deps.deployLogs.append(deployment.id, { stream: 'step', text })
+  mustBeActive(deps.db, app)
   const formation = formationOf(deps.db, app, release)
   const slots = slotsOf({ rollout, release }, formation)
-  say(`Starting ${count(slots.length, 'instance')} of v${release.number}`)
-  const plan = async () =>
-    planApp({
-      active: activeRollouts(deps.db, app.id),
-      raise: rollout.id,
-      formation,
-      actual: await observeApp(deps, app.id),
-    })
-  const steps = await plan()
-  await raise(deps, app, steps, signal)
+  const text = `Starting ${count(slots.length, 'instance')} of v${release.number}`
+  deps.deployLogs.append(deployment.id, { stream: 'step', text })
+  const actual = await observeApp(deps, app.id)
+  const active = activeRollouts(deps.db, app.id)
+  await raise(deps, app, planApp({ active, raise: rollout.id, formation, actual }), signal)
   deps.checkpoint('rollout:started')
   await gate(deps, app, slots, signal)
   deps.checkpoint('rollout:healthy')
   await deps.routesReady(signal)
+  const healthy = await observeApp(deps, app.id)
   signal.throwIfAborted()
-  const actual = await observeApp(deps, app.id)
-  await pointRouter(deps, app, rollout.id, actual)
+  await pointRouter(deps, app, rollout.id, healthy)
   deps.checkpoint('rollout:switched')
   const drainMs = release.spec.rollout.drainMs
   promoteRollout(deps.db, rollout, { now: deps.clock(), drainMs })
   deps.checkpoint('rollout:promoted')
   // A look of the reconciler in between may have pointed it to what was live until now.
-  await pointRouter(deps, app, rollout.id, actual)
-  await conclude(deps, work)
-  deps.checkpoint('rollout:settled')
-  await observeApp(deps, app.id)
-  const over = steps.filter((step) => step.do === 'retire').map((step) => step.instance)
-  await retire(deps, over, { drainMs: 0, signal })
+  await pointRouter(deps, app, rollout.id, healthy)
 }
 
 /** What follows a switch; done again when the process ended in the middle of it. */
 async function conclude(deps: RolloutDeps, work: Work): Promise<void> {
-  const { release, deployment } = work
+  const { app, release, deployment } = work
   const text = `v${release.number} is healthy and takes the traffic now`
   deps.deployLogs.append(deployment.id, { stream: 'step', text })
-  deps.deployLogs.end(deployment.id)
   deps.wake()
   await settle(deps, deployment, true)
-}
-
-async function settle(deps: RolloutDeps, deployment: Deployment, good: boolean): Promise<void> {
-  const source = sourceOf(deps.db, deployment)
-  if (source) await deps.sources.settle(source, deployment, good)
+  deps.checkpoint('rollout:settled')
+  // Instances that came or went meanwhile were left to this job.
+  await refreshLive(deps, app.id)
 }
 
 /** The old release stays as it was; the new instances go. */
@@ -123,16 +110,22 @@ async function undo(
   work: Work,
   end: { error: unknown; outcome: 'failed' | 'cancelled' },
 ): Promise<void> {
-  const { app, rollout, deployment } = work
-  const mine = await ownInstances(deps, work).catch(() => [])
-  if (end.outcome === 'failed') await tellLines(deps, deployment, mine)
-  endRollout(deps.db, rollout.id, 'failed', deps.clock())
-  setDeploymentState(deps.db, deployment.id, { state: end.outcome, error: end.error }, deps.clock())
+  const { rollout, deployment } = work
+  if (end.outcome === 'failed') await tellLines(deps, work).catch(() => undefined)
+  const { error, outcome: state } = end
+  if (!failRollout(deps.db, rollout, { state, error }, deps.clock())) return
+  deps.checkpoint('rollout:failed')
   endDeployment(deps, deployment, end)
-  await settle(deps, deployment, false)
-  await refreshLive(deps, app.id)
+  await clearAway(deps, work)
+}
+
+/** What follows a failure; done again when the process ended in the middle of it. */
+async function clearAway(deps: RolloutDeps, work: Work): Promise<void> {
+  await settle(deps, work.deployment, false)
+  await refreshLive(deps, work.app.id)
+  const mine = await ownInstances(deps, work)
   await retire(deps, mine, { drainMs: 0, signal: AbortSignal.timeout(120_000) })
-  await observeApp(deps, app.id)
+  await observeApp(deps, work.app.id)
 }
 
 async function ownInstances(deps: RolloutDeps, work: Work): Promise<Instance[]> {
@@ -141,17 +134,14 @@ async function ownInstances(deps: RolloutDeps, work: Work): Promise<Instance[]> 
 }
 
 /** The newest lines of the instance that is worst off, so that the reason stands in the same log. */
-async function tellLines(
-  deps: RolloutDeps,
-  deployment: Deployment,
-  mine: readonly Instance[],
-): Promise<void> {
+async function tellLines(deps: RolloutDeps, work: Work): Promise<void> {
+  const mine = await ownInstances(deps, work)
   const worst = mine.find(({ state }) => state !== 'running') ?? mine[0]
   if (!worst) return
   const who = identityOf(worst.labels)
   for (const line of await newestLines(deps, worst.id)) {
-    deps.deployLogs.append(deployment.id, {
-      stream: 'err',
+    deps.deployLogs.append(work.deployment.id, {
+      stream: 'out',
       text: `${who?.process}.${who?.index} | ${line}`,
     })
   }
@@ -163,6 +153,8 @@ export async function drainJob(deps: RolloutDeps, job: Job, signal: AbortSignal)
   if (rollout?.state !== 'draining') return
   deps.checkpoint('drain:begin')
   const all = await observeApp(deps, rollout.appId)
+  // Whatever happened since the switch, no new request may come while the old ones end.
+  await refreshLive(deps, rollout.appId, all)
   const mine = all.filter(({ labels }) => identityOf(labels)?.rollout === rollout.id)
   const drainMs = Math.max(1, (rollout.drainUntil ?? 0) - deps.clock())
   const killed = await retire(deps, mine, { drainMs, signal })

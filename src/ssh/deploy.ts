@@ -124,10 +124,10 @@ async function deployUpdate(deps: PushDeps, context: PushContext, update: Update
       return async () => release()
     }
     for (const line of outcomeLines(deps, app, ended)) await push.say(line)
-    await push.answer(ended.state === 'succeeded')
+    await push.answer(ended.deployment.state === 'succeeded')
     return async () => {
       // Git has moved the branch by now, unless it died; an app that is live must have its branch there.
-      if (ended.state === 'succeeded')
+      if (ended.deployment.state === 'succeeded')
         await settleSource(repo, sourceOf(update, id)).finally(release)
       else await dropSource(repo, id).finally(release)
     }
@@ -183,16 +183,20 @@ async function askForDeploy(
   }
 }
 
+type Ended = { deployment: Deployment; heard: readonly string[] }
+
 /** Show a deployment's log until it is over; gives its last state, or undefined when Helios stops first. */
 async function followDeploy(
   deps: PushDeps,
   push: Push,
   { id }: Deployment,
-): Promise<Deployment | undefined> {
+): Promise<Ended | undefined> {
   const enough = new AbortController()
+  const heard: string[] = []
   const told = tell(
     deps.jobLogs.follow(id, 0, AbortSignal.any([enough.signal, deps.stopping])),
     push,
+    heard,
   )
   // It is told while the deployment runs, not after; that it fails is no reason to end the deploy.
   told.catch((error: unknown) => deps.log.warn({ err: error, deployment: id }, 'log not followed'))
@@ -211,7 +215,7 @@ async function followDeploy(
       sleep(LOG_TAIL_MS, tail.signal).catch(() => undefined),
     ])
     tail.abort()
-    return ended
+    return { deployment: ended, heard }
   } catch (error) {
     if (deps.stopping.aborted) return undefined
     throw error
@@ -220,13 +224,21 @@ async function followDeploy(
   }
 }
 
-async function tell(lines: AsyncIterable<DeployLine>, push: Push): Promise<void> {
+const MARKS: Readonly<Record<DeployLine['stream'], string>> = {
+  step: '----->',
+  out: '      ',
+  err: ' !    ',
+}
+
+/** Say the lines as they come; what went wrong is kept in `heard`, so that it is not said again at the end. */
+async function tell(lines: AsyncIterable<DeployLine>, push: Push, heard: string[]): Promise<void> {
   for await (const { stream, text } of lines) {
-    await push.say(`${stream === 'step' ? '----->' : '      '} ${plain(text)}`)
+    if (stream === 'err') heard.push(text)
+    await push.say(`${MARKS[stream]} ${plain(text)}`)
   }
 }
 
-function outcomeLines(deps: PushDeps, app: App, ended: Deployment): string[] {
+function outcomeLines(deps: PushDeps, app: App, { deployment: ended, heard }: Ended): string[] {
   if (ended.state === 'succeeded') {
     const number = releaseOfDeployment(deps.db, ended.id)?.number
     const name = appById(deps.db, app.id)?.name ?? app.name
@@ -238,7 +250,9 @@ function outcomeLines(deps: PushDeps, app: App, ended: Deployment): string[] {
   }
   if (ended.state === 'superseded') return [' !     A newer deployment took the place of this one']
   if (ended.state === 'cancelled' && !ended.error) return [' !     The deployment was cancelled']
-  return errorLines(ended.error ?? { message: 'The deploy failed' })
+  const error = ended.error ?? { message: 'The deploy failed' }
+  const known = heard.some((text) => text.endsWith(error.message))
+  return known ? [' !     The branch has not moved; what was live stays live'] : errorLines(error)
 }
 
 function errorLines({ message, hint }: { message: string; hint?: string | undefined }): string[] {
