@@ -64,7 +64,7 @@ try {
   built.remove()
   rmSync(dir, { recursive: true, force: true })
 }
-const base = median(times.empty ?? [])
+const base = median(times['empty'] ?? [])
 const ms = (value: number): string => `${value.toFixed(1)} ms`
 print(
   'cli',
