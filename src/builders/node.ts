@@ -22,6 +22,9 @@ const ROOT = 0
 /** Scripts that npm runs at an install, which may need any file of the source. */
 const AT_INSTALL = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare']
 
+// COPY makes /app with the owner it is given; WORKDIR does so with BuildKit only.
+const OWN_FOLDER = 'COPY --chown=node:node app/package.json /app/'
+
 /** Files and folders besides package.json and the lock file that an install reads. */
 const SETTINGS = ['.npmrc', '.yarnrc', '.yarnrc.yml', '.pnpmfile.cjs']
 const SETTINGS_DIRS = ['.yarn/releases', '.yarn/plugins', '.yarn/patches', 'patches']
@@ -124,7 +127,7 @@ export function buildStage(
     : []
   const source = 'COPY --chown=node:node app/ ./'
   const early = [...manifestSteps(files, installer), ...install, source]
-  const late = ['USER node', 'WORKDIR /app', source, ...install]
+  const late = ['USER node', OWN_FOLDER, 'WORKDIR /app', source, ...install]
   return [
     `FROM ${base} AS build`,
     ...(install.length === 0 ? [] : setupSteps(installer, options)),
@@ -157,7 +160,6 @@ function setupSteps(installer: Installer, options?: PlanOptions): string[] {
   return [...args, installStep(globalInstall(installer.setup), ROOT, 'npm-root', options)]
 }
 
-// COPY makes /app with the owner it is given; WORKDIR does so in newer engines only.
 function manifestSteps(files: SourceFiles, installer: Installer): string[] {
   const names = ['package.json', ...installFiles(files, installer)].map((path) => `app/${path}`)
   const folders = SETTINGS_DIRS.filter((dir) =>
