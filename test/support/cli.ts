@@ -88,6 +88,8 @@ export async function buildCli(): Promise<{ file: string; remove(): void }> {
 export function newCli(file: string, more: Record<string, string> = {}): Cli {
   const program = [process.execPath, file]
   const home = mkdtempSync(join(tmpdir(), 'helios-cli-'))
+  const folder = join(home, 'work')
+  mkdirSync(folder)
   const { PATH = '' } = process.env
   const env: Record<string, string> = {
     PATH,
@@ -99,7 +101,7 @@ export function newCli(file: string, more: Record<string, string> = {}): Cli {
   }
   const cli: Cli = {
     home,
-    folder: home,
+    folder,
     env,
     start: (args, opts = {}) => {
       const argv = [...(opts.tty ? ['python3', '-c', TERMINAL] : []), ...program, ...args]

@@ -73,7 +73,8 @@ export const DEPLOY_COMMANDS: readonly Command[] = [
     about: 'Go back to a release, without a build',
     args: [{ name: 'RELEASE', optional: true }],
     options: [DETACH],
-    details: 'Without RELEASE: the last good one before.',
+    details:
+      'Without RELEASE: the last good one before. Image, processes and config vars become those of that release.',
     app: true,
     examples: ['helios rollback', 'helios rollback v12 -a shop'],
     load: () => import('../commands/releases.ts').then((code) => code.rollback),
