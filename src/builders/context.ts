@@ -37,7 +37,7 @@ export function isRead(path: string): boolean {
 }
 
 /** Whether the path is the tools' own and no part of a source: git's folders and ours. */
-export function isPrivate(path: string): boolean {
+function isPrivate(path: string): boolean {
   return /(^|\/)\.git(\/|$)/.test(path) || /^\.helios(\/|$)/.test(path)
 }
 

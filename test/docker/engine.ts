@@ -13,7 +13,7 @@ import type { BuildRequest, Runtime } from '../../src/runtime/types.ts'
 const { HELIOS_TEST_DOCKER: engine = 'unix:///var/run/docker.sock' } = process.env
 
 /** Socket of the engine under test. */
-export const socketPath = engine.replace(/^unix:\/\//, '')
+const socketPath = engine.replace(/^unix:\/\//, '')
 export const docker = new Docker({ socketPath })
 export const MIB = 1024 * 1024
 export const BASE = 'debian:bookworm-slim'
@@ -63,7 +63,7 @@ export function buildOf(run: string, files: Files, more: Partial<BuildRequest> =
   }
 }
 
-export function tarOf(files: Files): NodeJS.ReadableStream {
+function tarOf(files: Files): NodeJS.ReadableStream {
   const tar = pack()
   const mtime = new Date(1_000_000_000)
   for (const [name, file] of Object.entries(files)) {

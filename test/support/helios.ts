@@ -16,10 +16,10 @@ export const ENGINE_SOCKET = (
 ).replace(/^unix:\/\//, '')
 
 /** The Caddy tests run. */
-export const CADDY = process.env['HELIOS_TEST_CADDY'] ?? resolve('.tools/caddy/caddy')
+const CADDY = process.env['HELIOS_TEST_CADDY'] ?? resolve('.tools/caddy/caddy')
 
 /** A port nothing listens on right now. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const { port } = server.address() as AddressInfo
