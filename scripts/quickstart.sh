@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# The folder of a quickstart and its removal; sourced by scripts/quickstart, which sets dir, data
-# and socket.
+# The folder of a quickstart and its removal; sourced by scripts/quickstart, which sets dir, data,
+# socket and everything.
 
 readonly MARK=.helios-quickstart
 
@@ -71,6 +71,7 @@ stop() {
   if [[ ! -e $dir/$MARK ]]; then
     [[ ! -e $dir ]] || die "$dir was not made by scripts/quickstart, so it is left alone"
     say "nothing to stop: there is no $dir"
+    remove_everything
     return
   fi
   need_root
@@ -79,9 +80,27 @@ stop() {
   socket=$(cat "$dir/socket" 2>/dev/null || echo "$socket")
   step 'end Helios and its router' stop_processes
   step 'remove its containers, networks and images' remove_from_engine
+  remove_everything
   stop_engine
   rm -rf "$dir"
-  say "removed $dir; system packages, base images, node_modules, dist and .tools stay"
+  say "removed $dir"
+  [[ -n $everything ]] ||
+    say 'base images and the build of Helios stay for the next start; --stop --all removes them too'
+}
+
+# What setup made and is of use to others as well, system packages aside.
+remove_everything() {
+  [[ -n $everything ]] || return 0
+  local name
+  if have docker && docker_ version >/dev/null 2>&1; then
+    # By name: one that somebody's container runs from is refused, and stays.
+    docker_ image ls --filter label=helios.base-image --format '{{.Repository}}:{{.Tag}}' |
+      while read -r name; do docker_ image rm "$name" >/dev/null 2>&1 || warn "$name is in use"; done
+  fi
+  cd "$HELIOS_REPO"
+  rm -rf dist node_modules .tools/caddy "$HELIOS_CACHE/base-images"
+  rmdir .tools "$HELIOS_CACHE" 2>/dev/null || true
+  say 'removed base images, dist, node_modules and .tools'
 }
 
 stop_processes() {
