@@ -135,7 +135,7 @@ export function lay(
 function segment(name: string, value: string | undefined): string {
   // `.` and `..` would be taken out of the path on the way.
   if (value !== undefined && !/^\.{0,2}$/.test(value)) return encodeURIComponent(value)
-  throw new HeliosError('usage', `${JSON.stringify(value ?? '')} cannot be the name of a ${name}`)
+  throw new HeliosError('usage', `${JSON.stringify(value ?? '')} names no ${name}`)
 }
 
 function wasCut(error: unknown): boolean {

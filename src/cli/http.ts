@@ -70,8 +70,7 @@ export async function send(target: Target, exchange: Exchange): Promise<Incoming
   })
 }
 
-/** Read a whole answer. @throws {HeliosError} api_unreachable when it breaks off or is over 64 MiB */
-export async function readAll(target: Target, answer: IncomingMessage): Promise<string> {
+async function readAll(target: Target, answer: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {

@@ -189,7 +189,7 @@ describe('errors are one line, a hint and an exit code', () => {
     [['deployments:cancel', '-a', 'blog'], 4, 'is under way'],
     [['deploy', 'missing', '-a', 'shop'], 2, 'is no folder'],
     [['deploy', '.', '--image', 'a:1', '-a', 'shop'], 2, 'not both'],
-    [['keys:remove', '..'], 2, 'cannot be the name'],
+    [['keys:remove', '..'], 2, 'names no key'],
     [['logs', 'shop', '-n', 'many'], 2, 'whole number'],
     [['logs', 'shop', '--since', 'soon'], 2, '10m'],
     [['completion', 'csh'], 2, 'bash, zsh, fish'],
@@ -398,7 +398,7 @@ describe('logs', () => {
     say()
     const once = await cli.shell('helios logs piped -n 100 | head -1').ended
     expect([once.out.length, once.err]).toEqual([1033, ''])
-    const going = cli.shell('helios logs piped -f -n 1 | head -1; echo "code ${PIPESTATUS[0]}"')
+    const going = cli.shell('helios logs piped -f -n 1 | head -1; echo "code $PIPESTATUS"')
     await going.shows('web.1:')
     say()
     expect(await going.ended).toMatchObject({ out: expect.stringContaining('code 0'), err: '' })
