@@ -34,10 +34,12 @@ export function createDoor(log: Logger): Door {
   const app = new Hono<ApiEnv>()
   app.use('*', async (c, next) => {
     const begun = performance.now()
-    c.set('requestId', `req_${randomBytes(8).toString('hex')}`)
+    c.set('requestId', newRequestId())
     await next()
-    c.header('X-Request-Id', c.get('requestId'))
-    for (const [name, value] of Object.entries(SECURITY_HEADERS)) c.header(name, value)
+    // Set on the response itself: the context would make it anew for each of them.
+    const { headers } = c.res
+    headers.set('X-Request-Id', c.get('requestId'))
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) headers.set(name, value)
     logRequest(log, c, performance.now() - begun)
   })
   app.onError((error, c) => {
@@ -66,6 +68,11 @@ export function createDoor(log: Logger): Door {
       for (const [path, methods] of paths) app.all(path, (c) => refuseMethod(c, methods))
     },
   }
+}
+
+/** Make a name for a request, as told to the client and written to the log. */
+export function newRequestId(): string {
+  return `req_${randomBytes(8).toString('hex')}`
 }
 
 /** Answer with text that is JSON already. */

@@ -9,7 +9,7 @@ import { type App, findApp, mustBeActive } from '../core/apps.ts'
 import { HeliosError } from '../lib/errors.ts'
 import { bearerActor, type Standing, standing } from './auth.ts'
 import type { ApiDeps } from './context.ts'
-import type { Door } from './door.ts'
+import { type Door, newRequestId } from './door.ts'
 import { refusalOf } from './errors.ts'
 import { API } from './routes.ts'
 import { bridge } from './run-bridge.ts'
@@ -47,14 +47,15 @@ export function createRunDoor(door: Door, deps: ApiDeps, streams: Streams): RunD
       request.headers.upgrade?.toLowerCase() === 'websocket' && PATH.test(request.url ?? ''),
     upgrade(request, socket, head) {
       socket.on('error', () => socket.destroy())
-      const requestId = `req_${Date.now().toString(36)}`
       let admitted: Admitted
       try {
         admitted = admit(request, deps, streams)
       } catch (error) {
-        refuse(socket, error, requestId)
+        refuse(socket, error)
         return
       }
+      // A handshake that is unsound ends here, without a client.
+      socket.once('close', admitted.stream.end)
       server.handleUpgrade(request, socket, head, (client) => {
         const work = session(client, admitted, deps).finally(() => {
           admitted.stream.end()
@@ -113,8 +114,8 @@ async function session(client: WebSocket, admitted: Admitted, deps: ApiDeps): Pr
   )
 }
 
-function refuse(socket: Duplex, error: unknown, requestId: string): void {
-  const { status, body } = refusalOf(error, requestId)
+function refuse(socket: Duplex, error: unknown): void {
+  const { status, body } = refusalOf(error, newRequestId())
   const text = JSON.stringify(body)
   socket.end(
     `HTTP/1.1 ${status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,

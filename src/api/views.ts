@@ -24,7 +24,7 @@ const time = (ms: number): string => new Date(ms).toISOString()
 const timeOrNull = (ms: number | null): string | null => (ms === null ? null : time(ms))
 
 /** How an app is, in a word. */
-export function appState(overview: AppOverview): AppBody['state'] {
+function appState(overview: AppOverview): AppBody['state'] {
   if (overview.app.state === 'destroying') return 'destroying'
   if (overview.busy) return 'deploying'
   if (overview.release === null) return 'new'

@@ -322,6 +322,13 @@ describe('one-off commands', () => {
     await expect(dial(path, headers).opened).rejects.toThrow(String(status))
   })
 
+  test('handshakes that are unsound leave nothing open', async () => {
+    t.newApp('shop')
+    const head = `GET /api/v1/apps/shop/run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${t.tokens.owner}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n`
+    for (let n = 0; n < 101; n++) expect(await raw(head)).toMatch(/^HTTP\/1.1 400/)
+    await dial().opened
+  })
+
   test('plain HTTP is told what to do', async () => {
     const { json } = await t.call('GET', '/apps/shop/run')
     expect(json).toMatchObject({ code: 'bad_request', hint: expect.stringContaining('helios run') })

@@ -13,7 +13,6 @@ import { createRelease, type Release } from '../../src/core/releases.ts'
 import { createRollout, promoteRollout } from '../../src/core/rollouts.ts'
 import { migrate, readMigrations } from '../../src/db/migrate.ts'
 import { type Db, openDatabase } from '../../src/db/open.ts'
-import { HeliosError } from '../../src/lib/errors.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { silentLogger } from '../../src/lib/log.ts'
 import type { AppSpec } from '../../src/manifest/types.ts'
@@ -237,9 +236,4 @@ function deploy(db: Db, scope: { teamId: string }, name: string): Release {
     })),
   )
   return release
-}
-
-/** What a call was refused with. */
-export function codeOf(error: unknown): string {
-  return error instanceof HeliosError ? error.code : String(error)
 }
