@@ -111,7 +111,7 @@ stop_processes() {
 
 remove_from_engine() {
   local label id
-  id=$(tr -dc 'a-zA-Z0-9_-' <"$data/server-id" 2>/dev/null || true)
+  id=$(cat "$data/server-id" 2>/dev/null | tr -dc 'a-zA-Z0-9_-' || true)
   [[ -n $id ]] || return 0
   label=label=helios.server=$id
   have docker || return 0
