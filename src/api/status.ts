@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod'
 import type { App } from '../core/apps.ts'
-import { type Deployment, listDeployments } from '../core/deployments.ts'
+import { isOpen, listDeployments } from '../core/deployments.ts'
 import { seenInstances } from '../core/instances.ts'
 import { type NumberedDeployment, numbered, overviewOf } from '../core/overview.ts'
 import { formationOf } from '../core/processes.ts'
@@ -52,11 +52,6 @@ export function appStatus(deps: Pick<ApiDeps, 'db' | 'address' | 'appLogs'>, app
 /** A line without what only the server needs. */
 export function logLine({ id, at, process, instance, stream, text }: AppLine) {
   return { id, at, process, instance, stream, text }
-}
-
-/** Tell whether a deployment waits or runs. */
-export function isOpen(row: Pick<Deployment, 'state'>): boolean {
-  return row.state === 'queued' || row.state === 'building' || row.state === 'deploying'
 }
 
 /** A live release succeeded, whatever a later write says. */

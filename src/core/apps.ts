@@ -119,18 +119,23 @@ export function destroyApp(db: Db, scope: Scope, name: string, now: number): App
       .all()
     for (const { jobId } of open) if (jobId) requestCancel(db, jobId, now)
     if (app.state === 'destroying') return app
-    enqueue(
-      db,
-      {
-        kind: DESTROY_JOB,
-        key: app.id,
-        payload: { appId: app.id } satisfies DestroyPayload,
-        maxAttempts: 10,
-      },
-      now,
-    )
+    requestDestroy(db, app.id, now)
     return db.update(apps).set({ state: 'destroying' }).where(eq(apps.id, app.id)).returning().get()
   })
+}
+
+/** Ask for the job that takes everything of an app away. */
+export function requestDestroy(db: Db, appId: string, now: number): void {
+  enqueue(
+    db,
+    {
+      kind: DESTROY_JOB,
+      key: appId,
+      payload: { appId } satisfies DestroyPayload,
+      maxAttempts: 10,
+    },
+    now,
+  )
 }
 
 /** Remove an app's row, and with it all rows that hang on it. */

@@ -128,6 +128,9 @@ describe('deployments', () => {
     expect(findJob(db, first.jobId ?? '')?.state).toBe('cancelled')
     const [restart, again] = [ask('restart'), ask('config')]
     expect([second, restart, again].map(stateOf)).toEqual(['queued', 'superseded', 'queued'])
+    // A restart alone would bring the old config vars.
+    const [changed, once] = [ask('config'), ask('restart')]
+    expect([changed, once].map(stateOf)).toEqual(['queued', 'queued'])
   })
 
   test('one that runs is not superseded, and one that ended keeps its state', () => {

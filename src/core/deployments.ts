@@ -2,14 +2,15 @@
  * @module
  * Deployments: ask for one, follow its state, cancel it. Asking and its job are one transaction.
  */
-import { and, desc, eq, inArray, lt } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNull, lt, lte, or } from 'drizzle-orm'
 import { type Db, inTransaction } from '../db/open.ts'
-import { deployments, sources } from '../db/schema.ts'
+import { deployments, jobs, rollouts, sources } from '../db/schema.ts'
 import { HeliosError, messageOf, show } from '../lib/errors.ts'
 import { isId, newId } from '../lib/ids.ts'
 import { enqueue, requestCancel } from '../queue/store.ts'
 import type { Actor } from './access.ts'
 import { type App, mustBeActive } from './apps.ts'
+import { requestConverge } from './processes.ts'
 
 /** The whole journey from a source, or from a release, to live. */
 export type Deployment = typeof deployments.$inferSelect
@@ -36,12 +37,21 @@ export const DEPLOY_JOB = 'deploy'
 /** Payload of a {@link DEPLOY_JOB}. */
 export type DeployPayload = { deploymentId: string }
 
-const WAITING = ['push', 'upload', 'image', 'rollback', 'config', 'restart'] as const
-const LIGHT = ['config', 'restart'] as const
+const EVERY = ['push', 'upload', 'image', 'rollback', 'config', 'restart'] as const
+/** Which deployments that still wait are not needed once another is asked for: it brings what they would. */
+const MAKES_NEEDLESS: Record<Deployment['reason'], readonly Deployment['reason'][]> = {
+  push: EVERY,
+  upload: EVERY,
+  image: EVERY,
+  rollback: EVERY,
+  config: ['config', 'restart'],
+  // It brings the release there is, without the config vars a waiting one would bring.
+  restart: ['restart'],
+}
 
 /**
  * Ask for a deployment: its row, its source and its job. Those of the app that still wait are
- * superseded, except that a mere config change or restart never replaces new code.
+ * superseded where the new one brings what they would: a restart replaces no config change, and neither replaces new code.
  * @throws {HeliosError} queue_full, conflict when the app is being destroyed
  */
 export function requestDeployment(db: Db, input: NewDeployment): Deployment {
@@ -103,7 +113,6 @@ function addSource(
 }
 
 function supersedeWaiting(db: Db, by: NewDeployment): void {
-  const light = by.reason === 'config' || by.reason === 'restart'
   const waiting = db
     .select()
     .from(deployments)
@@ -111,7 +120,7 @@ function supersedeWaiting(db: Db, by: NewDeployment): void {
       and(
         eq(deployments.appId, by.app.id),
         eq(deployments.state, 'queued'),
-        inArray(deployments.reason, light ? [...LIGHT] : [...WAITING]),
+        inArray(deployments.reason, [...MAKES_NEEDLESS[by.reason]]),
       ),
     )
     .all()
@@ -166,6 +175,43 @@ export function sourceOf(db: Db, deployment: Deployment): Source | undefined {
   return db.select().from(sources).where(eq(sources.id, deployment.sourceId)).get()
 }
 
+/** A source by its id with the deployment that is made from it; undefined when there is none. */
+export function sourceWithDeployment(
+  db: Db,
+  id: string,
+): { source: Source; deployment: Deployment } | undefined {
+  return db
+    .select({ source: sources, deployment: deployments })
+    .from(sources)
+    .innerJoin(deployments, eq(deployments.sourceId, sources.id))
+    .where(eq(sources.id, id))
+    .get()
+}
+
+/** States of a deployment that is not over. */
+export const OPEN_STATES = ['queued', 'building', 'deploying'] as const
+
+/** Tell whether a deployment waits or runs. */
+export function isOpen(deployment: Pick<Deployment, 'state'>): boolean {
+  return (OPEN_STATES as readonly string[]).includes(deployment.state)
+}
+
+/** Deployments that are not over although no job carries them on any more, since `before`. */
+export function abandonedDeployments(db: Db, before: number): Deployment[] {
+  return db
+    .select({ deployment: deployments })
+    .from(deployments)
+    .leftJoin(jobs, eq(jobs.id, deployments.jobId))
+    .where(
+      and(
+        inArray(deployments.state, [...OPEN_STATES]),
+        or(isNull(jobs.id), lte(jobs.finishedAt, before)),
+      ),
+    )
+    .all()
+    .map(({ deployment }) => deployment)
+}
+
 /** Write where a deployment is; one that ended keeps its state. Gives whether anything changed. */
 export function setDeploymentState(
   db: Db,
@@ -173,7 +219,7 @@ export function setDeploymentState(
   change: { state: Deployment['state']; error?: unknown },
   now: number,
 ): boolean {
-  const ended = !['queued', 'building', 'deploying'].includes(change.state)
+  const ended = !isOpen(change)
   const { changes } = db
     .update(deployments)
     .set({
@@ -182,9 +228,7 @@ export function setDeploymentState(
       ...(change.state === 'building' ? { startedAt: now } : {}),
       ...(ended ? { finishedAt: now } : {}),
     })
-    .where(
-      and(eq(deployments.id, id), inArray(deployments.state, ['queued', 'building', 'deploying'])),
-    )
+    .where(and(eq(deployments.id, id), inArray(deployments.state, [...OPEN_STATES])))
     .run()
   return changes > 0
 }
@@ -199,15 +243,27 @@ function errorOf(error: unknown): NonNullable<Deployment['error']> {
 export function cancelDeployment(db: Db, deployment: Deployment, now: number): Deployment {
   return inTransaction(db, () => {
     const current = deploymentOfJob(db, deployment.id) ?? deployment
-    if (!['queued', 'building', 'deploying'].includes(current.state)) {
+    if (!isOpen(current)) {
       throw new HeliosError('conflict', `${current.id} is over: ${current.state}`, {
         hint: 'Only a deployment that waits or runs can be cancelled',
       })
     }
-    if (current.jobId) requestCancel(db, current.jobId, now)
-    if (current.state === 'queued') setDeploymentState(db, current.id, { state: 'cancelled' }, now)
+    const job = current.jobId ? requestCancel(db, current.jobId, now) : undefined
+    // One that waits, be it for its next try, has no worker that would hear of it.
+    if (job?.state !== 'running') endUnworked(db, current, now)
     return deploymentOfJob(db, deployment.id) ?? current
   })
+}
+
+function endUnworked(db: Db, { id, appId }: Deployment, now: number): void {
+  setDeploymentState(db, id, { state: 'cancelled' }, now)
+  const { changes } = db
+    .update(rollouts)
+    .set({ state: 'failed', finishedAt: now })
+    .where(and(eq(rollouts.deploymentId, id), eq(rollouts.state, 'starting')))
+    .run()
+  // A try before may have left instances.
+  if (changes > 0) requestConverge(db, appId, now)
 }
 
 /** Point a deployment to the job that carries it on, and to what it made. */

@@ -8,7 +8,7 @@ import { apps, deployments, releases, rollouts } from '../db/schema.ts'
 import { newId } from '../lib/ids.ts'
 import { enqueue } from '../queue/store.ts'
 import type { App } from './apps.ts'
-import { linkDeployment } from './deployments.ts'
+import { linkDeployment, setDeploymentState } from './deployments.ts'
 import type { Release } from './releases.ts'
 
 /** One try to make a release the live one. */
@@ -28,7 +28,7 @@ export function createRollout(
 ): Rollout {
   const { release, deploymentId, now } = input
   return inTransaction(db, () => {
-    const known = db.select().from(rollouts).where(eq(rollouts.deploymentId, deploymentId)).get()
+    const known = rolloutOfDeployment(db, deploymentId)
     if (known) return known
     const row = db
       .insert(rollouts)
@@ -102,17 +102,7 @@ export function promoteRollout(
         .set({ state: 'draining', drainUntil: now + drainMs })
         .where(eq(rollouts.id, old.id))
         .run()
-      enqueue(
-        db,
-        {
-          kind: DRAIN_JOB,
-          key: old.id,
-          payload: { rolloutId: old.id } satisfies RolloutPayload,
-          priority: 5,
-          maxAttempts: 5,
-        },
-        now,
-      )
+      requestDrain(db, old.id, now)
     }
     db.update(rollouts).set({ state: 'live', liveAt: now }).where(eq(rollouts.id, rollout.id)).run()
     db.update(apps).set({ liveRolloutId: rollout.id }).where(eq(apps.id, rollout.appId)).run()
@@ -121,6 +111,54 @@ export function promoteRollout(
       .where(eq(deployments.id, rollout.deploymentId))
       .run()
   })
+}
+
+/** Ask for the job that ends the instances of a rollout that another one replaced. */
+export function requestDrain(db: Db, rolloutId: string, now: number): void {
+  enqueue(
+    db,
+    {
+      kind: DRAIN_JOB,
+      key: rolloutId,
+      payload: { rolloutId } satisfies RolloutPayload,
+      priority: 5,
+      maxAttempts: 5,
+    },
+    now,
+  )
+}
+
+/** Ids of all rollouts that another one replaced and that are not gone yet. */
+export function drainingRollouts(db: Db): string[] {
+  return db
+    .select({ id: rollouts.id })
+    .from(rollouts)
+    .where(eq(rollouts.state, 'draining'))
+    .all()
+    .map(({ id }) => id)
+}
+
+/** A rollout that did not succeed and its deployment end together; one that is live stays so. Gives whether it ended now. */
+export function failRollout(
+  db: Db,
+  rollout: Pick<Rollout, 'id' | 'deploymentId'>,
+  end: { state: 'failed' | 'cancelled'; error?: unknown },
+  now: number,
+): boolean {
+  return inTransaction(db, () => {
+    const { changes } = db
+      .update(rollouts)
+      .set({ state: 'failed', finishedAt: now })
+      .where(and(eq(rollouts.id, rollout.id), eq(rollouts.state, 'starting')))
+      .run()
+    if (changes > 0) setDeploymentState(db, rollout.deploymentId, end, now)
+    return changes > 0
+  })
+}
+
+/** The rollout of a deployment, if it got that far. */
+export function rolloutOfDeployment(db: Db, deploymentId: string): Rollout | undefined {
+  return db.select().from(rollouts).where(eq(rollouts.deploymentId, deploymentId)).get()
 }
 
 /** End a rollout that failed, or that drained. */

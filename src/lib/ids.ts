@@ -33,6 +33,15 @@ export function newId(kind: IdKind, now: number = Date.now()): string {
   return `${kind}_${time}${randomText(16)}`
 }
 
+/** When an id was made, in milliseconds; not a number for text that is no id. */
+export function madeAt(id: string): number {
+  const time = id.slice(id.indexOf('_') + 1).slice(0, 10)
+  return [...time].reduce((sum, digit) => {
+    const value = ALPHABET.indexOf(digit)
+    return value < 0 ? Number.NaN : sum * 32 + value
+  }, 0)
+}
+
 /** Random text of `length` characters, 5 bits each, safe in names of files, images and containers. */
 function randomText(length: number): string {
   return Array.from(randomBytes(length), (byte) => ALPHABET[byte % 32]).join('')

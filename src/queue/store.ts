@@ -184,20 +184,6 @@ export function hasOpenJob(
   return db.select({ id: jobs.id }).from(jobs).where(open).limit(1).get() !== undefined
 }
 
-/** The newest job of one of these kinds for the key, in any state. */
-export function newestJob(
-  db: Db,
-  which: { kinds: readonly string[]; key: string },
-): Job | undefined {
-  return db
-    .select()
-    .from(jobs)
-    .where(and(eq(jobs.key, which.key), inArray(jobs.kind, [...which.kinds])))
-    .orderBy(desc(jobs.createdAt), desc(sql`rowid`))
-    .limit(1)
-    .get()
-}
-
 /** How many jobs wait and how many run. */
 export function countJobs(db: Db): { waiting: number; running: number } {
   const rows = db

@@ -3,14 +3,14 @@
  * Handlers of logs: of instances, and of deployments to their end.
  */
 import { findApp } from '../../core/apps.ts'
-import { deploymentOfJob, findDeployment } from '../../core/deployments.ts'
+import { deploymentOfJob, findDeployment, isOpen } from '../../core/deployments.ts'
 import { numbered } from '../../core/overview.ts'
 import { sleep } from '../../lib/async.ts'
 import type { Entry } from '../../queue/job-log.ts'
 import type { ApiDeps } from '../context.ts'
 import type { Handlers } from '../routes.ts'
 import { lastSeq, type ServerEvent } from '../sse.ts'
-import { isOpen, logLine } from '../status.ts'
+import { logLine } from '../status.ts'
 import { deploymentBody } from '../views.ts'
 
 const DEFAULT_LINES = 100
