@@ -37,7 +37,8 @@ export type BuildDeps = Pick<
   | 'buildEnvironment'
 >
 
-type Work = { app: App; deployment: Deployment; source: Source }
+/** What is built; `again` when a try before may have come to its end unseen. */
+type Work = { app: App; deployment: Deployment; source: Source; again: boolean }
 type Say = (text: string, stream?: 'out' | 'step') => void
 
 const MIN_FREE_BYTES = 2 * 1024 ** 3
@@ -141,6 +142,8 @@ async function make(
   signal: AbortSignal,
 ): Promise<{ image: string; info: ImageInfo }> {
   const { plan, spec } = what
+  const made = work.again ? await madeBefore(deps, work.deployment) : undefined
+  if (made) return made
   // Nobody can guess it, so no Dockerfile of another team can name it.
   const image = `helios/${randomBytes(16).toString('hex')}`
   const onLine = (line: string): void => say(line, 'out')
@@ -160,7 +163,11 @@ async function make(
       dockerfile: CONTEXT_DOCKERFILE,
       ...(plan.target === undefined ? {} : { target: plan.target }),
       args: plan.args,
-      labels: { [LABELS.server]: deps.serverId, [LABELS.app]: work.app.id },
+      labels: {
+        [LABELS.server]: deps.serverId,
+        [LABELS.app]: work.app.id,
+        [LABELS.deployment]: work.deployment.id,
+      },
       memoryBytes: spec.build.limits.memoryBytes,
       cpus: spec.build.limits.cpus,
     },
@@ -168,6 +175,20 @@ async function make(
     signal,
   )
   return { image, info }
+}
+
+/** The image of a try whose process ended before it could write it down. */
+async function madeBefore(
+  deps: BuildDeps,
+  deployment: Deployment,
+): Promise<{ image: string; info: ImageInfo } | undefined> {
+  const found = await deps.runtime.listImages({
+    [LABELS.server]: deps.serverId,
+    [LABELS.deployment]: deployment.id,
+  })
+  const image = found[0]?.tags[0]?.replace(/:latest$/, '')
+  const info = image === undefined ? undefined : await deps.runtime.inspectImage(image)
+  return image !== undefined && info ? { image, info } : undefined
 }
 
 /** Fill in what only the builder or the image knows: processes and the port. */

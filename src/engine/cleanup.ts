@@ -2,10 +2,11 @@
  * @module
  * Take away what no release needs any more: images beyond the newest, builds that came to nothing.
  */
-
 import { appById } from '../core/apps.ts'
+import { DEPLOY_JOB } from '../core/deployments.ts'
 import { liveRelease, markPruned, releasesWithImage } from '../core/releases.ts'
 import { activeRollouts } from '../core/rollouts.ts'
+import { hasOpenJob } from '../queue/store.ts'
 import type { EngineDeps } from './deps.ts'
 import { LABELS } from './labels.ts'
 
@@ -28,6 +29,20 @@ export async function collectImages(deps: Deps, appId: string): Promise<void> {
     if (!images.has(release.image)) await remove(deps, release.image)
     markPruned(deps.db, release.id, deps.clock())
   }
+  await collectUnused(deps, appId)
+}
+
+/** Images that no release has: of builds that were cut off or cancelled, and those that could not go before. */
+async function collectUnused(deps: Deps, appId: string): Promise<void> {
+  const made = await deps.runtime.listImages({
+    [LABELS.server]: deps.serverId,
+    [LABELS.app]: appId,
+  })
+  // A build that is under way has its image before its row.
+  if (hasOpenJob(deps.db, { kinds: [DEPLOY_JOB], key: appId })) return
+  const kept = new Set(releasesWithImage(deps.db, appId).map(({ image }) => image))
+  const names = made.flatMap(({ tags }) => tags).map((tag) => tag.replace(/:latest$/, ''))
+  for (const name of names) if (!kept.has(name)) await remove(deps, name)
 }
 
 /** Kept of what builders remember: enough for the dependencies of a good number of apps. */

@@ -10,9 +10,10 @@ import { until } from '../lib/async.ts'
 import { hasOpenJob, type Job } from '../queue/store.ts'
 import type { Instance } from '../runtime/types.ts'
 import type { EngineDeps } from './deps.ts'
-import { gate, type Hands, pointRouter, raise, refreshLive, retire } from './execute.ts'
+import { gate, type Hands, raise, refreshLive, retire } from './execute.ts'
 import { observeApp } from './observe.ts'
-import { planApp, type Step } from './plan.ts'
+import { removeOneOffs } from './one-off.ts'
+import { type ActiveRollout, planApp, type Slot, type Step, slotsOf } from './plan.ts'
 
 /** What these jobs work with. */
 export type ConvergeDeps = Hands &
@@ -32,24 +33,43 @@ export async function convergeJob(
   if (app?.state !== 'active') return
   const actual = await observeApp(deps, app.id)
   const steps = stepsFor(deps, app, actual)
-  const up = steps.filter((step) => step.do !== 'retire')
   await raise(deps, app, steps, signal)
-  await gate(
-    deps,
-    app,
-    up.map((step) => step.slot),
-    signal,
-  )
-  await retireSome(deps, app, { steps, drainMs: drainOf(deps, app) }, signal)
-  await observeApp(deps, app.id)
+  deps.checkpoint('converge:raised')
+  let failure: unknown
+  try {
+    await gate(deps, app, unprovenSlots(deps, app), signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    failure = error
+  }
+  // While some are not well, those that were to go may be the ones that answer.
+  const going = failure === undefined ? steps : steps.filter((step) => !isSurplus(step))
+  await retireSome(deps, app, { steps: going, drainMs: drainOf(deps, app) }, signal)
+  await refreshLive(deps, app.id)
+  if (failure !== undefined) throw failure
+}
+
+function isSurplus(step: Step): boolean {
+  return step.do === 'retire' && step.why === 'surplus'
+}
+
+/** The instances an app should have that were started and are not known to be healthy yet. */
+export function unprovenSlots(deps: Pick<Hands, 'db' | 'turns'>, app: App): Slot[] {
+  const live = liveOf(deps, app)
+  if (!live) return []
+  const slots = slotsOf(live, formationOf(deps.db, app, live.release))
+  return slots.filter(({ name }) => deps.turns.unproven.has(name))
+}
+
+function liveOf(deps: Pick<Hands, 'db'>, app: App): ActiveRollout | undefined {
+  return activeRollouts(deps.db, app.id).find(({ rollout }) => rollout.id === app.liveRolloutId)
 }
 
 /** What has to be done for an app whose live rollout should have its whole formation. */
 export function stepsFor(deps: Pick<Hands, 'db'>, app: App, actual: readonly Instance[]): Step[] {
-  const active = activeRollouts(deps.db, app.id)
-  const live = active.find(({ rollout }) => rollout.id === app.liveRolloutId)
+  const live = liveOf(deps, app)
   return planApp({
-    active,
+    active: activeRollouts(deps.db, app.id),
     raise: live?.rollout.id,
     formation: live ? formationOf(deps.db, app, live.release) : {},
     actual,
@@ -57,10 +77,7 @@ export function stepsFor(deps: Pick<Hands, 'db'>, app: App, actual: readonly Ins
 }
 
 function drainOf(deps: Pick<Hands, 'db'>, app: App): number {
-  const live = activeRollouts(deps.db, app.id).find(
-    ({ rollout }) => rollout.id === app.liveRolloutId,
-  )
-  return live?.release.spec.rollout.drainMs ?? 0
+  return liveOf(deps, app)?.release.spec.rollout.drainMs ?? 0
 }
 
 /** Traffic leaves the surplus before it is drained; what belongs to no rollout has none. */
@@ -75,8 +92,7 @@ async function retireSome(
   const over = down.filter(({ why }) => why === 'over').map(({ instance }) => instance)
   const names = new Set([...surplus, ...over].map(({ name }) => name))
   const staying = (await observeApp(deps, app.id)).filter(({ name }) => !names.has(name))
-  if (app.liveRolloutId) await pointRouter(deps, app, app.liveRolloutId, staying)
-  else await refreshLive(deps, app.id, staying)
+  await refreshLive(deps, app.id, staying)
   await retire(deps, surplus, { drainMs: what.drainMs, signal })
   await retire(deps, over, { drainMs: 0, signal })
 }
@@ -95,10 +111,13 @@ export async function destroyJob(deps: ConvergeDeps, job: Job, signal: AbortSign
   })
   await deps.routesReady(signal)
   await deps.router.removeLive(appId)
+  deps.checkpoint('destroy:unrouted')
   for (const { rollout } of activeRollouts(deps.db, appId)) {
     endRollout(deps.db, rollout.id, 'retired', deps.clock())
   }
   await retire(deps, await observeApp(deps, appId), { drainMs: 0, signal })
+  await removeOneOffs(deps, { app: appId })
+  deps.checkpoint('destroy:retired')
   await deps.removeImages(appId)
   const deployments = listDeployments(deps.db, { id: appId }).map(({ id }) => id)
   await deps.forgetFiles(appId, deployments)

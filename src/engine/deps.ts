@@ -5,12 +5,39 @@
 
 import type { SourceFiles } from '../builders/types.ts'
 import type { PublicAddress } from '../core/address.ts'
-import type { Deployment, Source } from '../core/deployments.ts'
+import type { Source } from '../core/deployments.ts'
 import type { Db } from '../db/open.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/log.ts'
 import type { Router } from '../router/types.ts'
 import type { Runtime } from '../runtime/types.ts'
+
+/** Every step at which a test may end the process, in the order of a deploy; see {@link EngineDeps.checkpoint}. */
+export const CHECKPOINTS = [
+  'deploy:begin',
+  'build:planned',
+  'build:done',
+  'deploy:built',
+  'deploy:released',
+  'instance:created',
+  'instance:started',
+  'rollout:started',
+  'rollout:healthy',
+  'rollout:switched',
+  'rollout:promoted',
+  'rollout:settled',
+  'rollout:failed',
+  'drain:begin',
+  'drain:drained',
+  'drain:stopped',
+  'drain:removed',
+  'converge:raised',
+  'destroy:unrouted',
+  'destroy:retired',
+] as const
+
+/** A step at which a test may end the process. */
+export type CheckpointName = (typeof CHECKPOINTS)[number]
 
 /** The log of a deployment, which the pusher and everyone else follows. */
 export type DeployLogs = {
@@ -18,14 +45,24 @@ export type DeployLogs = {
   end(id: string): void
 }
 
+/** A source that is still kept; one in a repository says of which app. */
+export type KeptSource = { id: string; appId?: string }
+
 /** Where sources are kept until they are built. */
 export type Sources = {
   /** What builders may look at. */
   files(source: Source, signal: AbortSignal): Promise<SourceFiles>
   /** The whole source as a tar stream; called once per try. */
   tar(source: Source, signal: AbortSignal): NodeJS.ReadableStream
-  /** The deployment is over: let go of the source, and move the branch when it succeeded and no pusher does. */
-  settle(source: Source, deployment: Deployment, succeeded: boolean): Promise<void>
+  /**
+   * The deployment is over: let go of the source, and move the branch when it succeeded. While its
+   * pusher waits nothing happens, as the pusher's git does both.
+   */
+  settle(source: Source, succeeded: boolean): Promise<void>
+  /** Sources that are still kept: all archives, and those in the repositories of these apps. */
+  kept(appIds: readonly string[]): Promise<KeptSource[]>
+  /** Let go of a source that nothing is made from. */
+  drop(source: KeptSource): Promise<void>
 }
 
 /** Everything the engine needs; each room takes the part it uses. */
@@ -45,7 +82,7 @@ export type EngineDeps = {
   /** Tell the workers that there is work. */
   wake(): void
   /** Names a step that is about to begin; a test may end the process here. */
-  checkpoint(step: string): void
+  checkpoint(step: CheckpointName): void
   address: PublicAddress
   /** First two numbers of the /16 that team networks are cut from. */
   subnetPool: string

@@ -19,6 +19,7 @@ import { type OneOff, runOneOff } from './one-off.ts'
 import { createReconciler } from './reconcile.ts'
 import { drainJob, type RolloutDeps, rolloutJob } from './rollout.ts'
 import { routeTable } from './routes.ts'
+import { createTurns } from './turns.ts'
 
 /** The engine as the process and the doors use it. */
 export type Engine = {
@@ -45,6 +46,7 @@ export function createEngine(
   }
   const networks = createNetworks(given)
   const cutCache = createCacheCut(given)
+  const turns = createTurns(given.clock)
   const routesReady = (signal: AbortSignal): Promise<void> =>
     given.router.applyTable(
       routeTable({
@@ -58,6 +60,7 @@ export function createEngine(
     ...given,
     wake,
     networks,
+    turns,
     routesReady,
     collect: async (appId) => {
       await collectImages(given, appId)
@@ -73,8 +76,8 @@ export function createEngine(
   const oalWorker = worker('oal-worker', ROLLOUTS_AT_ONCE, {
     [ROLLOUT_JOB]: (job, signal) => rolloutJob(deps, job, signal),
     [DRAIN_JOB]: (job, signal) => drainJob(deps, job, signal),
-    [CONVERGE_JOB]: (job, signal) => convergeJob(deps, job, signal),
-    [DESTROY_JOB]: (job, signal) => destroyJob(deps, job, signal),
+    [CONVERGE_JOB]: (job, signal) => turns.change(job.key, () => convergeJob(deps, job, signal)),
+    [DESTROY_JOB]: (job, signal) => turns.change(job.key, () => destroyJob(deps, job, signal)),
   })
   return {
     parts: { buildWorker, oalWorker, reconciler: createReconciler(deps) },

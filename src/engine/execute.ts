@@ -3,9 +3,11 @@
  * Do the steps of a plan: raise instances, point the router to them, retire others.
  */
 import { type App, appById } from '../core/apps.ts'
-import { activeRollouts } from '../core/rollouts.ts'
+import { releaseById } from '../core/releases.ts'
+import { activeRollouts, rolloutById } from '../core/rollouts.ts'
 import { instanceAddress, releaseAddress } from '../core/subnets.ts'
-import { HeliosError, messageOf } from '../lib/errors.ts'
+import { withDeadline } from '../lib/async.ts'
+import { HeliosError } from '../lib/errors.ts'
 import type { Instance } from '../runtime/types.ts'
 import type { EngineDeps } from './deps.ts'
 import { type Gate, waitHealthy } from './health.ts'
@@ -14,6 +16,7 @@ import type { createNetworks } from './network.ts'
 import { observeApp } from './observe.ts'
 import type { Slot, Step } from './plan.ts'
 import { liveState } from './routes.ts'
+import type { Turns } from './turns.ts'
 import { portOf, processOf, workloadOf } from './workload.ts'
 
 /** What steps are done with. */
@@ -28,15 +31,12 @@ export type Hands = Pick<
   | 'flushLogs'
   | 'checkpoint'
   | 'subnetPool'
-> & { networks: ReturnType<typeof createNetworks> }
+> & { networks: ReturnType<typeof createNetworks>; turns: Turns }
 
 /** Instances raised at once; the engine does little more side by side. */
 const AT_ONCE = 4
 
-/** Something that happened to an instance, for the log of a deployment. */
-export type Progress = (text: string) => void
-
-/** Create and start what the steps say; gives what to look at before traffic goes there. */
+/** Create and start what the steps say; none of it takes traffic before {@link gate} let it. */
 export async function raise(
   hands: Hands,
   app: App,
@@ -46,15 +46,41 @@ export async function raise(
   const slots = steps.filter((step) => step.do !== 'retire')
   if (slots.length === 0) return
   const network = await hands.networks.ensure(app.teamId)
-  await inBatches(slots, async (step) => {
+  await inBatches(slots, async ({ slot, ...step }) => {
     signal.throwIfAborted()
-    const address = instanceAddress(hands.db, app.teamId, step.slot.name)
-    const id =
-      step.do === 'start' ? step.id : await create(hands, step.slot, { network, address }, signal)
+    const address = instanceAddress(hands.db, app.teamId, slot.name)
+    const at = { network, address }
+    hands.turns.unproven.add(slot.name)
+    if (step.do === 'start') return await startAgain(hands, app, { slot, id: step.id, at }, signal)
+    const id = await create(hands, slot, at, signal)
     hands.checkpoint('instance:created')
     await hands.runtime.startInstance(id)
     hands.checkpoint('instance:started')
   })
+}
+
+type Stopped = { slot: Slot; id: string; at: { network: string; address: string } }
+
+/** What an instance was made with may be gone, as its network after a prune: then it is made anew. */
+async function startAgain(
+  hands: Hands,
+  app: App,
+  { slot, id, at }: Stopped,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await hands.runtime.startInstance(id)
+  } catch (error) {
+    if (!(error instanceof HeliosError && error.code === 'engine_error')) throw error
+    hands.log.warn(
+      { err: error, instance: slot.name },
+      'could not start an instance, making it anew',
+    )
+    hands.networks.forget()
+    await hands.networks.ensure(app.teamId)
+    await hands.runtime.removeInstance(id)
+    await hands.runtime.startInstance(await create(hands, slot, at, signal))
+  }
 }
 
 function create(
@@ -75,7 +101,7 @@ function create(
   return hands.runtime.createInstance({ ...workload, address: at.address }, signal)
 }
 
-/** Wait until these slots are healthy. @throws {HeliosError} what waitHealthy throws, of the first that is not */
+/** Wait until these slots are healthy; from then on they may take traffic. @throws {HeliosError} what waitHealthy throws, of the first that is not */
 export async function gate(
   hands: Hands,
   app: App,
@@ -84,7 +110,10 @@ export async function gate(
 ): Promise<void> {
   const stop = new AbortController()
   const both = AbortSignal.any([signal, stop.signal])
-  const waits = slots.map((slot) => waitHealthy(hands, gateOf(hands, app, slot), both))
+  const waits = slots.map(async (slot) => {
+    await waitHealthy(hands, gateOf(hands, app, slot), both)
+    hands.turns.unproven.delete(slot.name)
+  })
   try {
     await Promise.all(waits)
   } finally {
@@ -114,7 +143,10 @@ export async function pointRouter(
 ): Promise<string[]> {
   const active = activeRollouts(hands.db, app.id).find(({ rollout }) => rollout.id === rolloutId)
   if (!active) throw new HeliosError('internal', `The rollout ${rolloutId} is not active`)
-  const state = liveState(active, actual, (name) => instanceAddress(hands.db, app.teamId, name))
+  const state = liveState(active, actual, {
+    isProven: (name) => !hands.turns.unproven.has(name),
+    addressOf: (name) => instanceAddress(hands.db, app.teamId, name),
+  })
   await hands.router.setLive(state)
   return state.addresses
 }
@@ -154,25 +186,29 @@ export async function retire(
   const killed: string[] = []
   await inBatches(list, async (instance) => {
     opts.signal.throwIfAborted()
-    if (await takeAway(hands, instance)) killed.push(instance.name)
+    if (await takeAway(hands, instance, opts.signal)) killed.push(instance.name)
   })
   return killed
 }
 
-async function takeAway(hands: Hands, instance: Instance): Promise<boolean> {
-  const result = await hands.runtime.stopInstance(instance.id, graceOf(hands, instance))
+async function takeAway(hands: Hands, instance: Instance, signal: AbortSignal): Promise<boolean> {
+  // The engine goes on with a stop that nobody waits for.
+  const stopped = hands.runtime.stopInstance(instance.id, graceOf(hands, instance))
+  const result = await withDeadline(stopped, signal)
   hands.checkpoint('drain:stopped')
   await hands.flushLogs(instance.id, 5000)
   await hands.runtime.removeInstance(instance.id)
   releaseAddress(hands.db, instance.name)
+  hands.turns.unproven.delete(instance.name)
   hands.checkpoint('drain:removed')
   return result.killed
 }
 
 function releaseSpec(hands: Hands, instance: Instance) {
   const who = identityOf(instance.labels)
-  const active = who && activeRollouts(hands.db, who.app).find((a) => a.rollout.id === who.rollout)
-  return who && active?.release.spec.processes[who.process]
+  const rollout = who && rolloutById(hands.db, who.rollout)
+  const release = rollout && releaseById(hands.db, rollout.releaseId)
+  return who && release?.spec.processes[who.process]
 }
 
 const DEFAULT_GRACE_MS = 30_000
@@ -204,10 +240,4 @@ async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<void
   }
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, lane))
   if (failures.length > 0) throw failures[0]
-}
-
-/** One line that says how something failed. */
-export function sentenceOf(error: unknown): string {
-  if (!(error instanceof HeliosError)) return `internal: ${messageOf(error)}`
-  return `${error.code}: ${error.message}`
 }

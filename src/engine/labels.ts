@@ -13,6 +13,8 @@ export const LABELS = {
   release: 'helios.release',
   process: 'helios.process',
   index: 'helios.index',
+  /** The deployment an image was built for. */
+  deployment: 'helios.deployment',
 } as const
 
 /** Who an instance is, as its labels say. */

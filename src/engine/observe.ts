@@ -2,6 +2,7 @@
  * @module
  * What runs of an app now, asked of the engine and written down for everyone who only wants to look.
  */
+import { appById } from '../core/apps.ts'
 import { recordInstances, type SeenInstance } from '../core/instances.ts'
 import { activeRollouts } from '../core/rollouts.ts'
 import type { Instance } from '../runtime/types.ts'
@@ -10,15 +11,23 @@ import { identityOf, LABELS } from './labels.ts'
 
 type Deps = Pick<EngineDeps, 'db' | 'clock' | 'runtime' | 'serverId'>
 
-/** Every instance of an app, in any state. */
+/** Every instance of an app, in any state; also written down. */
 export async function observeApp(deps: Deps, appId: string): Promise<Instance[]> {
-  const found = await deps.runtime.listInstances({
+  const found = await listApp(deps, appId)
+  writeDown(deps, appId, found)
+  return found
+}
+
+/** Every instance of an app, in any state. */
+export function listApp(
+  deps: Pick<Deps, 'runtime' | 'serverId'>,
+  appId: string,
+): Promise<Instance[]> {
+  return deps.runtime.listInstances({
     [LABELS.server]: deps.serverId,
     [LABELS.kind]: 'instance',
     [LABELS.app]: appId,
   })
-  writeDown(deps, appId, found)
-  return found
 }
 
 /** Every instance of this server, by app. */
@@ -41,6 +50,8 @@ export function writeDown(
   appId: string,
   found: readonly Instance[],
 ): void {
+  // It may have gone while the engine was asked.
+  if (!appById(deps.db, appId)) return
   const proven = new Set(
     activeRollouts(deps.db, appId)
       .filter(({ rollout }) => rollout.state !== 'starting')

@@ -4,8 +4,9 @@
  */
 import type { App } from '../core/apps.ts'
 import { liveRelease } from '../core/releases.ts'
+import { addressHolders, instanceAddress, releaseAddress } from '../core/subnets.ts'
 import { HeliosError } from '../lib/errors.ts'
-import { newId } from '../lib/ids.ts'
+import { isId, madeAt, newId } from '../lib/ids.ts'
 import type { Attached } from '../runtime/types.ts'
 import type { EngineDeps } from './deps.ts'
 import { LABELS } from './labels.ts'
@@ -38,9 +39,12 @@ export async function runOneOff(deps: Deps, input: OneOff, signal: AbortSignal):
   const process = release.spec.processes[WEB] ? WEB : (Object.keys(release.spec.processes)[0] ?? '')
   const spec = processOf(release, process)
   const network = await deps.networks.ensure(app.teamId)
-  const attached = await deps.runtime.attach(
+  const name = `helios-${newId('one', deps.clock())}`
+  // An address of the engine's choice could be that of an instance which is just being restarted.
+  const address = instanceAddress(deps.db, app.teamId, name)
+  const attaching = deps.runtime.attach(
     {
-      name: `helios-${newId('one', deps.clock())}`,
+      name,
       image: release.image,
       command,
       env: { ...envOf(release, process), HELIOS_PROCESS: 'run' },
@@ -50,6 +54,7 @@ export async function runOneOff(deps: Deps, input: OneOff, signal: AbortSignal):
         [LABELS.app]: app.id,
       },
       network,
+      address,
       memoryBytes: spec.memoryBytes,
       cpus: spec.cpus,
       stopSignal: 'SIGTERM',
@@ -61,10 +66,18 @@ export async function runOneOff(deps: Deps, input: OneOff, signal: AbortSignal):
     tty,
     signal,
   )
-  const removed = (): Promise<void> =>
-    deps.runtime
-      .removeInstance(attached.id)
-      .catch((error: unknown) => deps.log.warn({ err: error }, 'could not remove a one-off'))
+  const attached = await attaching.catch((error: unknown) => {
+    releaseAddress(deps.db, name)
+    throw error
+  })
+  const removed = async (): Promise<void> => {
+    try {
+      await deps.runtime.removeInstance(attached.id)
+      releaseAddress(deps.db, name)
+    } catch (error) {
+      deps.log.warn({ err: error }, 'could not remove a one-off')
+    }
+  }
   return {
     ...attached,
     wait: async (waitSignal) => {
@@ -77,11 +90,26 @@ export async function runOneOff(deps: Deps, input: OneOff, signal: AbortSignal):
   }
 }
 
-/** Remove one-offs that nobody is attached to any more: those of a process that ended. */
-export async function removeLostOneOffs(deps: Pick<Deps, 'runtime' | 'serverId'>): Promise<void> {
-  const lost = await deps.runtime.listInstances({
+/** Remove the one-offs of an app that goes, or those from before a start: nobody is attached to them any more. */
+export async function removeOneOffs(
+  deps: Pick<Deps, 'db' | 'runtime' | 'serverId'>,
+  which: { app: string } | { before: number },
+): Promise<void> {
+  const found = await deps.runtime.listInstances({
     [LABELS.server]: deps.serverId,
     [LABELS.kind]: 'run',
+    ...('app' in which ? { [LABELS.app]: which.app } : {}),
   })
-  for (const { id } of lost) await deps.runtime.removeInstance(id)
+  const isLost = (name: string): boolean => 'app' in which || madeAt(idOf(name)) < which.before
+  for (const { id, name } of found.filter((each) => isLost(each.name))) {
+    await deps.runtime.removeInstance(id)
+    releaseAddress(deps.db, name)
+  }
+  if ('app' in which) return
+  const held = addressHolders(deps.db).filter((name) => isId('one', idOf(name)))
+  for (const name of held.filter(isLost)) releaseAddress(deps.db, name)
+}
+
+function idOf(name: string): string {
+  return name.replace(/^helios-/, '')
 }

@@ -128,7 +128,10 @@ describe('routes', () => {
   const live = active('rol_live', 'live')
   const at = (address: string) => ({ address })
   const addresses = (actual: Instance[], of = live) =>
-    liveState(of, actual, () => '10.0.0.9').addresses
+    liveState(of, actual, {
+      isProven: (name) => !name.endsWith('-9'),
+      addressOf: () => '10.0.0.9',
+    }).addresses
 
   test('requests go to running web instances of the live rollout only', () => {
     const other = active('rol_other', 'starting')
@@ -138,6 +141,7 @@ describe('routes', () => {
         instance(live, 'web', 1, at('10.0.0.3')),
         instance(live, 'web', 2, at('10.0.0.2')),
         instance(live, 'web', 3, { state: 'restarting' }),
+        instance(live, 'web', 9, at('10.0.0.8')),
         instance(other, 'web', 1, at('10.0.0.4')),
         instance(worker, 'worker', 1, at('10.0.0.5')),
       ]),

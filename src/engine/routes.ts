@@ -25,14 +25,21 @@ export function routeTable(input: {
   return { hosts }
 }
 
+/** What else is known of instances by their names. */
+export type KnownInstances = {
+  /** It has shown that it is healthy since it was started. */
+  isProven(name: string): boolean
+  addressOf(name: string): string | undefined
+}
+
 /**
- * Where requests for an app go: the web instances of the live rollout that run. While none runs, those
- * that are being restarted, since an instance keeps its address and requests may wait for it.
+ * Where requests for an app go: the web instances of the live rollout that run and are proven. While there
+ * is none, all of them, since an instance keeps its address over a restart and requests may wait for it.
  */
 export function liveState(
   live: ActiveRollout,
   actual: readonly Instance[],
-  addressOf: (name: string) => string | undefined,
+  known: KnownInstances,
 ): LiveState {
   const spec = live.release.spec.processes[WEB]
   const port = spec && portOf(WEB, spec)
@@ -40,10 +47,10 @@ export function liveState(
     const who = identityOf(instance.labels)
     return who?.rollout === live.rollout.id && who.process === WEB
   })
-  const running = web.filter(({ state }) => state === 'running')
-  const chosen = running.length > 0 ? running : web
+  const ready = web.filter(({ state, name }) => state === 'running' && known.isProven(name))
+  const chosen = ready.length > 0 ? ready : web
   const addresses = chosen
-    .map((instance) => instance.address ?? addressOf(instance.name))
+    .map((instance) => instance.address ?? known.addressOf(instance.name))
     .filter((address) => address !== undefined)
     .map((address) => `${address}:${port}`)
     .sort()

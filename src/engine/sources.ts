@@ -2,18 +2,19 @@
  * @module
  * Where sources lie until they are built: trees in an app's repository, uploaded archives in a folder.
  */
-import { createReadStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { createReadStream, existsSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSourceFiles, isRead, MAX_TEXT_BYTES, readSource } from '../builders/context.ts'
 import type { SourceFiles } from '../builders/types.ts'
 import type { Source } from '../core/deployments.ts'
 import { archive, findAbsent, listFiles, readFiles, treeOf } from '../git/read.ts'
 import type { Repos } from '../git/repo.ts'
-import { dropSource, settleSource } from '../git/sources.ts'
+import { dropSource, listSources, settleSource } from '../git/sources.ts'
+import { mapBounded } from '../lib/async.ts'
 import { HeliosError } from '../lib/errors.ts'
 import { isId } from '../lib/ids.ts'
-import type { Sources } from './deps.ts'
+import type { KeptSource, Sources } from './deps.ts'
 
 /** What sources are found with. */
 export type SourcesOptions = {
@@ -35,13 +36,33 @@ export function createSources(opts: SourcesOptions): Sources {
       source.kind === 'git'
         ? archive(opts.repos.path(source.appId), source.rev ?? '', signal)
         : createReadStream(archivePath(opts.archiveDir, source.id)),
-    settle: async (source, _, succeeded) => {
+    settle: async (source, succeeded) => {
       if (source.kind === 'archive') {
         await rm(archivePath(opts.archiveDir, source.id), { force: true })
       }
       if (source.kind === 'git') await settleGit(opts, source, succeeded)
     },
+    kept: async (appIds) => [
+      ...(await keptArchives(opts.archiveDir)),
+      ...(await mapBounded(appIds, REPOS_AT_ONCE, (id) => keptIn(opts.repos.path(id), id))).flat(),
+    ],
+    drop: async ({ id, appId }) => {
+      if (appId === undefined) await rm(archivePath(opts.archiveDir, id), { force: true })
+      else await dropSource(opts.repos.path(appId), id)
+    },
   }
+}
+
+const REPOS_AT_ONCE = 4
+
+async function keptArchives(dir: string): Promise<KeptSource[]> {
+  const ids = (await readdir(dir)).map((name) => name.replace(/\.tar$/, ''))
+  return ids.filter((id) => isId('src', id)).map((id) => ({ id }))
+}
+
+async function keptIn(repo: string, appId: string): Promise<KeptSource[]> {
+  if (!existsSync(repo)) return []
+  return (await listSources(repo)).map(({ id }) => ({ id, appId }))
 }
 
 function archivePath(dir: string, id: string): string {
@@ -52,7 +73,8 @@ function archivePath(dir: string, id: string): string {
 async function settleGit(opts: SourcesOptions, source: Source, succeeded: boolean): Promise<void> {
   const repo = opts.repos.path(source.appId)
   const { id, ref, rev, previousRev } = source
-  if (!succeeded || opts.hasPusher(id) || !ref || !rev) return dropSource(repo, id)
+  if (opts.hasPusher(id)) return
+  if (!succeeded || !ref || !rev) return dropSource(repo, id)
   await settleSource(repo, { id, ref, rev, previousRev })
 }
 
