@@ -6,7 +6,7 @@ import { and, asc, count, eq, gt, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import { apps, deployments, releases, rollouts } from '../db/schema.ts'
 import type { App, Scope } from './apps.ts'
-import type { Deployment } from './deployments.ts'
+import { type Deployment, OPEN_STATES } from './deployments.ts'
 
 /** A deployment with the number of the release it made. */
 export type NumberedDeployment = Deployment & { release: number | null }
@@ -93,7 +93,7 @@ function withDeployments(db: Db, rows: readonly Figures[]): AppOverview[] {
   const open = db
     .selectDistinct({ appId: deployments.appId })
     .from(deployments)
-    .where(inArray(deployments.state, ['queued', 'building', 'deploying']))
+    .where(inArray(deployments.state, [...OPEN_STATES]))
     .all()
   const busy = new Set(open.map((row) => row.appId))
   // One step down the index an app; grouping would walk the whole history.
