@@ -159,7 +159,9 @@ describe('the reconciler', () => {
         process: 'web',
         index: 1,
       })
-      const spec = { name, labels, memoryBytes: 1 } as Parameters<EngineWorld['runtime']['createInstance']>[0]
+      const spec = { name, labels, memoryBytes: 1 } as Parameters<
+        EngineWorld['runtime']['createInstance']
+      >[0]
       await world.runtime.startInstance(await world.runtime.createInstance(spec, never))
     }
     await lost(newId('app'), 'of no app')

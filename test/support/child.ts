@@ -1,7 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SERVER_VARIABLES } from '../../src/config/env.ts'
 import type { Settings } from '../../src/config/settings.ts'
@@ -38,15 +47,34 @@ export type ChildHelios = {
   remove(): Promise<void>
 }
 
-const PROGRAM = 'dist/main.js'
 const READY_MS = 60_000
+/** Built servers are kept here, one for each state of the source, so that no other build disturbs a test. */
+const BUILT = '.tools/built'
+const KEPT_MS = 60 * 60 * 1000
 
-/** Build the server unless what is built is newer than its source. */
-async function build(): Promise<void> {
+/** Build the server unless its source was built already; gives the program. */
+async function build(): Promise<string> {
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
-  const newest = Math.max(...files.map((file) => statSync(join('src', file)).mtimeMs))
-  if (existsSync(PROGRAM) && statSync(PROGRAM).mtimeMs > newest) return
-  await run([process.execPath, 'scripts/build.ts'])
+  const inputs = [
+    ...files.map((file) => join('src', file)),
+    'scripts/build.ts',
+    'package-lock.json',
+  ]
+  const key = Math.max(...inputs.map((file) => statSync(file).mtimeMs)).toFixed()
+  const program = resolve(BUILT, key, 'dist', 'main.js')
+  if (existsSync(program)) return program
+  mkdirSync(BUILT, { recursive: true })
+  for (const name of readdirSync(BUILT)) {
+    const dir = join(BUILT, name)
+    if (statSync(dir).mtimeMs < Date.now() - KEPT_MS) rmSync(dir, { recursive: true, force: true })
+  }
+  const own = join(BUILT, `${key}.${process.pid}`)
+  mkdirSync(own)
+  symlinkSync(resolve('drizzle'), join(own, 'drizzle'))
+  await run([process.execPath, 'scripts/build.ts', join(own, 'dist')])
+  if (existsSync(program)) rmSync(own, { recursive: true })
+  else renameSync(own, join(BUILT, key))
+  return program
 }
 
 function variables(settings: Settings): Record<string, string> {
@@ -62,7 +90,7 @@ function variables(settings: Settings): Record<string, string> {
     caddy: settings.caddy,
     subnetPool: settings.subnetPool,
     buildsAtOnce: String(settings.buildsAtOnce),
-    logBudget: String(settings.logBudgetBytes),
+    logBudget: `${Math.ceil(settings.logBudgetBytes / 1024)}KiB`,
     buildCaFile: settings.buildCaFile,
     buildNpmrc: settings.buildNpmrc,
     faultAt: settings.faultAt,
@@ -75,14 +103,14 @@ function variables(settings: Settings): Record<string, string> {
 
 /** Start a Helios in a process of its own and wait until its API answers. */
 export async function spawnHelios(more: Partial<Settings> = {}): Promise<ChildHelios> {
-  await build()
+  const program = await build()
   const settings = await testSettings(more)
   let output = ''
   let child: ChildProcess | undefined
   let exit: Promise<Exit> = Promise.resolve({ code: null, signal: null })
 
   const start = async (env: Record<string, string> = {}): Promise<void> => {
-    const began = spawn(process.execPath, [PROGRAM, 'serve'], {
+    const began = spawn(process.execPath, [program, 'serve'], {
       env: { PATH: process.env['PATH'] ?? '', ...variables(settings), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
