@@ -12,17 +12,18 @@ import { LABELS } from './labels.ts'
 
 type Deps = Pick<EngineDeps, 'db' | 'clock' | 'log' | 'runtime' | 'serverId'>
 
-/** Releases of an app whose images are kept to go back to. */
+/** Images of an app that are kept to go back to. */
 const KEPT = 5
 
-/** Remove the images of an app's releases beyond the newest, except those in use. */
+/** Remove the images of an app beyond the newest, except those in use; a change of config has no image of its own. */
 export async function collectImages(deps: Deps, appId: string): Promise<void> {
   const app = appById(deps.db, appId)
   if (!app) return
   const all = releasesWithImage(deps.db, appId)
   const active = new Set(activeRollouts(deps.db, appId).map(({ release }) => release.id))
   const live = liveRelease(deps.db, app)
-  const kept = all.filter(({ id }, n) => n < KEPT || active.has(id) || id === live?.id)
+  const newest = new Set([...new Set(all.map(({ image }) => image))].slice(0, KEPT))
+  const kept = all.filter(({ id, image }) => newest.has(image) || active.has(id) || id === live?.id)
   const images = new Set(kept.map(({ image }) => image))
   for (const release of all) {
     if (kept.includes(release)) continue
