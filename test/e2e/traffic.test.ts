@@ -131,6 +131,17 @@ test(`${REDEPLOYS} redeploys and ${ROLLBACKS} rollbacks fail no request`, async 
   await settled(1)
 }, 1_800_000)
 
+test('a connection that was idle for as long as apps may close them is not used again', {
+  retry: 2,
+}, async () => {
+  const from = async (): Promise<unknown> => JSON.parse((await at.ask('shop')).body).from
+  await delay(2000)
+  const first = await from()
+  expect(await from()).toBe(first)
+  await delay(2000)
+  expect(await from()).not.toBe(first)
+})
+
 test('scaling to 3 and back fails no request', async () => {
   const traffic = load()
   const scale = async (web: number): Promise<void> => {

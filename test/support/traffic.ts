@@ -5,7 +5,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 
 /** What an app of {@link trafficApp} answers with. */
-type Told = { app: string; version: string; instance: string; path: string; sum: string }
+type Told = {
+  app: string
+  version: string
+  instance: string
+  path: string
+  sum: string
+  /** Port of the connection it came over. */
+  from: number
+}
 
 /**
  * A Node app, without dependencies, whose answers name it, its version, and what it was asked.
@@ -28,7 +36,8 @@ const server = createServer(async (req, res) => {
     if (pathname === '/drip') res.write(' ')
     await sleep(ms / 10)
   }
-  res.end(JSON.stringify({ ...me, path: req.url, sum: hash.digest('hex') }))
+  const from = req.socket.remotePort
+  res.end(JSON.stringify({ ...me, path: req.url, sum: hash.digest('hex'), from }))
 })
 server.on('upgrade', (req, socket, head) => {
   const key = req.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
