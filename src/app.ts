@@ -17,7 +17,9 @@ import { HeliosError } from './lib/errors.ts'
 import { type Running, runParts } from './lib/lifecycle.ts'
 import { createLogger, type Logger } from './lib/log.ts'
 
-const STOP_DEADLINE_MS = 10_000
+/** With {@link LINGER_MS}, 10 s until the process is gone. */
+const STOP_DEADLINE_MS = 9500
+const LINGER_MS = 300
 
 /** A Helios that can be started once. */
 export type Helios = {
@@ -126,6 +128,8 @@ export async function serve(): Promise<number> {
     log.info({ signal: await asked }, 'stopping; apps keep running')
   }
   await helios.stop()
+  // A call that is under way, as the stop of an instance, goes on without this process.
+  setTimeout(() => process.exit(), LINGER_MS).unref()
   return 0
 }
 

@@ -43,6 +43,8 @@ export type ChildHelios = {
   stop(): Promise<Exit>
   /** Start it again, with more variables for this one, and wait until its API answers. */
   start(env?: Record<string, string>): Promise<void>
+  /** Start another one on the same data dir and wait until it ends. */
+  second(): Promise<{ code: number | null; text: string; ms: number }>
   /** Kill it and remove all that it made. */
   remove(): Promise<void>
 }
@@ -151,6 +153,13 @@ export async function spawnHelios(more: Partial<Settings> = {}): Promise<ChildHe
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
     start,
+    second: async () => {
+      const began = performance.now()
+      const env = { PATH: process.env['PATH'] ?? '', ...variables(settings) }
+      const opts = { env, okCodes: [0, 1, 2, 5], signal: AbortSignal.timeout(READY_MS) }
+      const { code, stderr } = await run([process.execPath, program, 'serve'], opts)
+      return { code, text: stderr, ms: performance.now() - began }
+    },
     remove: async () => {
       await end('SIGKILL')
       await removeLeftovers(settings, serverId)
