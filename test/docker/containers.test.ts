@@ -80,6 +80,8 @@ test('an instance lives from create to remove', async () => {
   const workload = spec('life', ['sleep', '300'], { restart: 'always' })
   const id = await createContainer(docker, workload, soon())
   expect(await createContainer(docker, workload, soon())).toBe(id)
+  const others = { ...workload, labels: { ...workload.labels, 'helios.part': 'another' } }
+  await expect(createContainer(docker, others, soon())).rejects.toThrow('already in use')
   expect(await inspectContainer(docker, workload.name)).toMatchObject({ id, state: 'created' })
 
   await startContainer(docker, id)

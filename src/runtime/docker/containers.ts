@@ -13,7 +13,7 @@ import { createBody, stopSeconds } from './spec.ts'
 const STOP_SLACK_MS = 30_000
 const INSPECTS_AT_ONCE = 16
 
-/** Create without starting; the container that already has the name is given back instead. */
+/** Create without starting; the container that already has the name is given back instead, if it has the same labels. */
 export async function createContainer(
   docker: Docker,
   spec: WorkloadSpec,
@@ -30,8 +30,12 @@ export async function createContainer(
   } catch (error) {
     if (engineStatus(error) !== 409) throw error
     const existing = await inspectContainer(docker, spec.name)
-    if (existing === undefined) throw error
-    return existing.id
+    // Labels say whose a container is; a name alone says nothing.
+    const labels = Object.entries(spec.labels)
+    if (existing && labels.every(([key, value]) => existing.labels[key] === value)) {
+      return existing.id
+    }
+    throw error
   }
 }
 
