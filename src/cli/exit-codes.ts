@@ -29,7 +29,7 @@ const EXIT_OF_CODE: Record<ErrorCode, number> = {
   conflict: EXIT.conflict,
   confirm_required: EXIT.usage,
   cursor_invalid: EXIT.usage,
-  data_dir_locked: EXIT.conflict,
+  data_dir_locked: EXIT.other,
   database_newer: EXIT.other,
   deploy_failed: EXIT.deployFailed,
   deployment_not_found: EXIT.notFound,
