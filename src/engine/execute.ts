@@ -211,7 +211,8 @@ function releaseSpec(hands: Hands, instance: Instance) {
   return who && release?.spec.processes[who.process]
 }
 
-const DEFAULT_GRACE_MS = 30_000
+/** Of instances whose release is not known. */
+const DEFAULT_GRACE_MS = 10_000
 
 function graceOf(hands: Hands, instance: Instance): number {
   return releaseSpec(hands, instance)?.stop.graceMs ?? DEFAULT_GRACE_MS
