@@ -34,6 +34,8 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,
+          // Rollouts and their timings deserve the machine for themselves.
+          sequence: { groupOrder: 1 },
         },
       },
     ],
