@@ -11,7 +11,7 @@ import { hasOpenJob, type Job } from '../queue/store.ts'
 import type { Instance } from '../runtime/types.ts'
 import type { EngineDeps } from './deps.ts'
 import { gate, type Hands, raise, refreshLive, retire } from './execute.ts'
-import { observeApp } from './observe.ts'
+import { isProven, observeApp } from './observe.ts'
 import { removeOneOffs } from './one-off.ts'
 import { type ActiveRollout, planApp, type Slot, type Step, slotsOf } from './plan.ts'
 
@@ -37,7 +37,8 @@ export async function convergeJob(
   deps.checkpoint('converge:raised')
   let failure: unknown
   try {
-    await gate(deps, app, unprovenSlots(deps, app), signal)
+    const raised = await observeApp(deps, app.id)
+    await gate(deps, app, unprovenSlots(deps, app, raised), signal, raised)
   } catch (error) {
     signal.throwIfAborted()
     failure = error
@@ -53,12 +54,18 @@ function isSurplus(step: Step): boolean {
   return step.do === 'retire' && step.why === 'surplus'
 }
 
-/** The instances an app should have that were started and are not known to be healthy yet. */
-export function unprovenSlots(deps: Pick<Hands, 'db' | 'turns'>, app: App): Slot[] {
+/** The instances an app should have that are there and not known to be healthy. */
+export function unprovenSlots(
+  deps: Pick<Hands, 'db' | 'turns'>,
+  app: App,
+  actual: readonly Instance[],
+): Slot[] {
   const live = liveOf(deps, app)
   if (!live) return []
   const slots = slotsOf(live, formationOf(deps.db, app, live.release))
-  return slots.filter(({ name }) => deps.turns.unproven.has(name))
+  const unproven = actual.filter((instance) => !isProven(deps, instance))
+  const names = new Set(unproven.map(({ name }) => name))
+  return slots.filter(({ name }) => names.has(name))
 }
 
 function liveOf(deps: Pick<Hands, 'db'>, app: App): ActiveRollout | undefined {

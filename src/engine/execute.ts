@@ -13,7 +13,7 @@ import type { EngineDeps } from './deps.ts'
 import { type Gate, waitHealthy } from './health.ts'
 import { identityOf } from './labels.ts'
 import type { createNetworks } from './network.ts'
-import { observeApp } from './observe.ts'
+import { isProven, observeApp, startOf } from './observe.ts'
 import type { Slot, Step } from './plan.ts'
 import { liveState } from './routes.ts'
 import type { Turns } from './turns.ts'
@@ -50,7 +50,7 @@ export async function raise(
     signal.throwIfAborted()
     const address = instanceAddress(hands.db, app.teamId, slot.name)
     const at = { network, address }
-    hands.turns.unproven.add(slot.name)
+    hands.turns.proven.delete(slot.name)
     if (step.do === 'start') return await startAgain(hands, app, { slot, id: step.id, at }, signal)
     const id = await create(hands, slot, at, signal)
     hands.checkpoint('instance:created')
@@ -101,18 +101,22 @@ function create(
   return hands.runtime.createInstance({ ...workload, address: at.address }, signal)
 }
 
-/** Wait until these slots are healthy; from then on they may take traffic. @throws {HeliosError} what waitHealthy throws, of the first that is not */
+/** Wait until these slots are healthy; from then on they may take traffic. Crashes that `before` shows are forgiven. @throws {HeliosError} what waitHealthy throws, of the first that is not */
 export async function gate(
   hands: Hands,
   app: App,
   slots: readonly Slot[],
   signal: AbortSignal,
+  before: readonly Instance[] = [],
 ): Promise<void> {
   const stop = new AbortController()
   const both = AbortSignal.any([signal, stop.signal])
   const waits = slots.map(async (slot) => {
-    await waitHealthy(hands, gateOf(hands, app, slot), both)
-    hands.turns.unproven.delete(slot.name)
+    const restarts = before.find(({ name }) => name === slot.name)?.restarts ?? 0
+    await waitHealthy(hands, { ...gateOf(hands, app, slot), restarts }, both)
+    const instance = await hands.runtime.inspectInstance(slot.name)
+    const startedAt = instance ? startOf(instance) : null
+    if (startedAt !== null) hands.turns.proven.set(slot.name, startedAt)
   })
   try {
     await Promise.all(waits)
@@ -144,7 +148,7 @@ export async function pointRouter(
   const active = activeRollouts(hands.db, app.id).find(({ rollout }) => rollout.id === rolloutId)
   if (!active) throw new HeliosError('internal', `The rollout ${rolloutId} is not active`)
   const state = liveState(active, actual, {
-    isProven: (name) => !hands.turns.unproven.has(name),
+    isProven: (instance) => isProven(hands, instance),
     addressOf: (name) => instanceAddress(hands.db, app.teamId, name),
   })
   await hands.router.setLive(state)
@@ -199,7 +203,7 @@ async function takeAway(hands: Hands, instance: Instance, signal: AbortSignal): 
   await hands.flushLogs(instance.id, 5000)
   await hands.runtime.removeInstance(instance.id)
   releaseAddress(hands.db, instance.name)
-  hands.turns.unproven.delete(instance.name)
+  hands.turns.proven.delete(instance.name)
   hands.checkpoint('drain:removed')
   return result.killed
 }

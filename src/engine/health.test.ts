@@ -96,6 +96,14 @@ test.each([
   expect(failure).toMatchObject({ code, message: expect.stringContaining(message) })
 })
 
+test('an instance that was restarted before may take its time again', async () => {
+  const crashed = runtime({ ...running, restarts: 2 })
+  const late = await listen(createServer((socket) => socket.end()))
+  await expect(wait(crashed, { ...gate(1), restarts: 2 })).rejects.toMatchObject({ code: 'HX20' })
+  await wait(crashed, { ...gate(late), restarts: 2 })
+  await expect(wait(crashed, { ...gate(1), restarts: 1 })).rejects.toMatchObject({ code: 'HX10' })
+})
+
 test('a process without a port must stay up', async () => {
   await expect(
     wait(runtime({ ...running, state: 'exited', exitCode: 0 }), gate(undefined)),

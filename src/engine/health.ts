@@ -19,6 +19,8 @@ export type Gate = {
   /** Absent: it takes no requests and must only stay up. */
   port?: number
   health: HealthSpec
+  /** How often it had been restarted before; more often means that it crashed meanwhile (default 0). */
+  restarts?: number
 }
 
 type Deps = { runtime: Pick<Runtime, 'inspectInstance' | 'listeningSockets' | 'logs'> }
@@ -104,7 +106,8 @@ async function dies(deps: Deps, gate: Gate, signal: AbortSignal): Promise<never>
     if (instance === undefined) {
       throw new HeliosError('HX10', `${gate.shown} was removed while it started`)
     }
-    if (instance.state !== 'running' || instance.restarts > 0) throw ended(gate, instance)
+    const crashed = instance.state !== 'running' || instance.restarts > (gate.restarts ?? 0)
+    if (crashed) throw ended(gate, instance)
   }
 }
 

@@ -129,7 +129,7 @@ describe('routes', () => {
   const at = (address: string) => ({ address })
   const addresses = (actual: Instance[], of = live) =>
     liveState(of, actual, {
-      isProven: (name) => !name.endsWith('-9'),
+      isProven: ({ state, name }) => state === 'running' && !name.endsWith('-9'),
       addressOf: () => '10.0.0.9',
     }).addresses
 

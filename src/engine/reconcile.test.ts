@@ -117,6 +117,27 @@ describe('the reconciler', () => {
     expect(world.live()?.addresses).toHaveLength(2)
   })
 
+  test('leaves out an instance that the engine restarted until it is healthy, over a restart of its own', async () => {
+    world.release()
+    await work(ROLLOUT_JOB)
+    scale(2)
+    await work(CONVERGE_JOB)
+    const [, [id, instance] = []] = world.runtime.instances
+    if (!id || !instance) throw new Error('no second instance')
+    // A process that begins knows only what was written down.
+    world.deps.turns.proven.clear()
+    const startedAt = new Date(0).toISOString()
+    world.runtime.instances.set(id, { ...instance, startedAt, restarts: 1 })
+    await reconcile()
+    expect(world.live()?.addresses).toEqual([`127.99.0.2:${world.port}`])
+    expect(seenInstances(world.db, [world.app.id]).map(({ healthy }) => healthy)).toEqual([
+      true,
+      false,
+    ])
+    await work(CONVERGE_JOB)
+    expect(world.live()?.addresses).toHaveLength(2)
+  })
+
   test('sends nothing to an instance that never became healthy, and tries again later', async () => {
     world.release()
     await work(ROLLOUT_JOB)

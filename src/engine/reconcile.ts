@@ -196,7 +196,8 @@ async function act(deps: ReconcileDeps, appId: string, { mark, found }: Seen): P
   deps.turns.saw(appId)
   writeDown(deps, appId, found)
   await refreshLive(deps, appId, found)
-  const sound = stepsFor(deps, app, found).length === 0 && unprovenSlots(deps, app).length === 0
+  const sound =
+    stepsFor(deps, app, found).length === 0 && unprovenSlots(deps, app, found).length === 0
   if (!sound) repair(deps, appId)
   return true
 }

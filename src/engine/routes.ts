@@ -25,16 +25,16 @@ export function routeTable(input: {
   return { hosts }
 }
 
-/** What else is known of instances by their names. */
+/** What else is known of instances. */
 export type KnownInstances = {
-  /** It has shown that it is healthy since it was started. */
-  isProven(name: string): boolean
+  /** It runs, and has shown that it is healthy since it was started. */
+  isProven(instance: Instance): boolean
   addressOf(name: string): string | undefined
 }
 
 /**
- * Where requests for an app go: the web instances of the live rollout that run and are proven. While there
- * is none, all of them, since an instance keeps its address over a restart and requests may wait for it.
+ * Where requests for an app go: the web instances of the live rollout that are proven. While there is
+ * none, all of them, since an instance keeps its address over a restart and requests may wait for it.
  */
 export function liveState(
   live: ActiveRollout,
@@ -47,7 +47,7 @@ export function liveState(
     const who = identityOf(instance.labels)
     return who?.rollout === live.rollout.id && who.process === WEB
   })
-  const ready = web.filter(({ state, name }) => state === 'running' && known.isProven(name))
+  const ready = web.filter(known.isProven)
   const chosen = ready.length > 0 ? ready : web
   const addresses = chosen
     .map((instance) => instance.address ?? known.addressOf(instance.name))

@@ -18,8 +18,11 @@ export type Turns = {
   saw(appId: string): void
   /** A number that differs once a job began or ended, or somebody saw the app. */
   mark(appId: string): number
-  /** Instances that were started and have not yet shown that they are healthy: no traffic goes there. */
-  unproven: Set<string>
+  /**
+   * Instances that have shown that they are healthy, by name, each with the start since which that holds
+   * (milliseconds); no traffic goes to others while there are such.
+   */
+  proven: Map<string, number>
 }
 
 type State = { mark: number; busy: number; failedAt: number | undefined }
@@ -57,6 +60,6 @@ export function createTurns(clock: () => number): Turns {
       of(appId).mark += 1
     },
     mark: (appId) => of(appId).mark,
-    unproven: new Set(),
+    proven: new Map(),
   }
 }

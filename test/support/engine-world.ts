@@ -28,6 +28,12 @@ export type FakeRuntime = Runtime & {
 }
 
 function fakeRuntime(): FakeRuntime {
+  let starts = 0
+  // No two starts at the same time.
+  const now = (): string => {
+    starts += 1
+    return new Date(starts * 1000).toISOString()
+  }
   const instances = new Map<string, Instance>()
   const before: FakeRuntime['before'] = {}
   const events: EngineEvent[] = [{ type: 'connected' }]
@@ -71,7 +77,7 @@ function fakeRuntime(): FakeRuntime {
     startInstance: async (id) => {
       await before.start?.()
       const instance = found(id)
-      if (instance) instances.set(id, { ...instance, state: 'running' })
+      if (instance) instances.set(id, { ...instance, state: 'running', startedAt: now() })
     },
     stopInstance: async (id) => {
       await before.stop?.()

@@ -127,7 +127,7 @@ export async function makePusher(dir: string): Promise<Pusher> {
 
 /** Remove every container, network and image a Helios left, its router, and its data dir. */
 export async function removeLeftovers(settings: Settings, serverId: string): Promise<void> {
-  const docker = ['docker', '--host', `unix://${ENGINE_SOCKET}`]
+  const docker = ['docker', '--host', `unix://${settings.dockerSocket}`]
   const label = `label=helios.server=${serverId}`
   const ids = async (...list: string[]): Promise<string[]> => {
     const { stdout } = await run([...docker, ...list, '--filter', label, '--quiet'])
