@@ -17,9 +17,8 @@ import { HeliosError } from './lib/errors.ts'
 import { type Running, runParts } from './lib/lifecycle.ts'
 import { createLogger, type Logger } from './lib/log.ts'
 
-/** With {@link LINGER_MS}, 10 s until the process is gone. */
+/** The rest of the 10 s after which the process is gone is for its end. */
 const STOP_DEADLINE_MS = 9500
-const LINGER_MS = 300
 
 /** A Helios that can be started once. */
 export type Helios = {
@@ -128,8 +127,6 @@ export async function serve(): Promise<number> {
     log.info({ signal: await asked }, 'stopping; apps keep running')
   }
   await helios.stop()
-  // A call that is under way, as the stop of an instance, goes on without this process.
-  setTimeout(() => process.exit(), LINGER_MS).unref()
   return 0
 }
 

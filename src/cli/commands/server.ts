@@ -5,8 +5,15 @@
 import { migrateDatabase, ownerToken, serve } from '../../app.ts'
 import type { Run } from '../command.ts'
 
+const LINGER_MS = 300
+
 /** Run the server until it is stopped. */
-export const runServer: Run = () => serve()
+export const runServer: Run = async () => {
+  const code = await serve()
+  // A call that is under way, as the stop of an instance, goes on without this process.
+  setTimeout(() => process.exit(), LINGER_MS).unref()
+  return code
+}
 
 /** Make one more token of the owner; the token alone goes to stdout. */
 export const makeToken: Run = async ({ out }) => {
