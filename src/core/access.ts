@@ -2,8 +2,8 @@
  * @module
  * From a credential (API token, browser session, SSH key) to the actor who holds it.
  */
-import { and, asc, eq, gt, lt, or } from 'drizzle-orm'
-import type { Db } from '../db/open.ts'
+import { and, asc, eq, gt, lt, or, sql } from 'drizzle-orm'
+import { type Db, prepared } from '../db/open.ts'
 import { memberships, sessions, sshKeys, tokens, users } from '../db/schema.ts'
 import { isToken, newSessionId, newToken, sha256 } from '../lib/crypto.ts'
 import { HeliosError, show } from '../lib/errors.ts'
@@ -49,13 +49,7 @@ export function createToken(
 
 /** The actor of a token. @throws {HeliosError} unauthenticated; an expired token is told so */
 export function actorOfToken(db: Db, token: string, now: number): Actor {
-  const row = isToken(token)
-    ? db
-        .select()
-        .from(tokens)
-        .where(eq(tokens.hash, sha256(token)))
-        .get()
-    : undefined
+  const row = isToken(token) ? tokenByHash(db).get({ hash: sha256(token) }) : undefined
   if (row === undefined) throw unauthenticated('This token is not known here')
   if (row.expiresAt !== null && row.expiresAt <= now) throw unauthenticated('This token expired')
   // A write a minute is enough to tell when it was last used.
@@ -103,15 +97,27 @@ export function actorOfKey(db: Db, fingerprint: string): Actor | undefined {
   return key && actorOfUser(db, key.userId, { via: 'key', credential: key.name })
 }
 
-function actorOfUser(db: Db, userId: string, by: Pick<Actor, 'via' | 'credential'>): Actor {
-  const row = db
+const tokenByHash = prepared((db) =>
+  db
+    .select()
+    .from(tokens)
+    .where(eq(tokens.hash, sql.placeholder('hash')))
+    .prepare(),
+)
+
+const firstMembership = prepared((db) =>
+  db
     .select({ name: users.name, teamId: memberships.teamId, role: memberships.role })
     .from(users)
     .innerJoin(memberships, eq(memberships.userId, users.id))
-    .where(eq(users.id, userId))
+    .where(eq(users.id, sql.placeholder('userId')))
     .orderBy(asc(memberships.teamId))
     .limit(1)
-    .get()
+    .prepare(),
+)
+
+function actorOfUser(db: Db, userId: string, by: Pick<Actor, 'via' | 'credential'>): Actor {
+  const row = firstMembership(db).get({ userId })
   if (!row) throw unauthenticated('Nobody holds this credential any more')
   return { userId, ...row, ...by }
 }

@@ -2,8 +2,8 @@
  * @module
  * Apps: create, find, list, destroy, always in the scope of a team.
  */
-import { and, asc, eq, gt, inArray } from 'drizzle-orm'
-import { type Db, inTransaction } from '../db/open.ts'
+import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+import { type Db, inTransaction, prepared } from '../db/open.ts'
 import { apps, deployments, teams } from '../db/schema.ts'
 import { HeliosError, show } from '../lib/errors.ts'
 import { newId } from '../lib/ids.ts'
@@ -48,13 +48,17 @@ export function createApp(db: Db, input: { scope: Scope; name: string; now: numb
   })
 }
 
-/** Find an app by name; foreign and missing look the same. @throws {HeliosError} app_not_found */
-export function findApp(db: Db, scope: Scope, name: string): App {
-  const app = db
+const appByName = prepared((db) =>
+  db
     .select()
     .from(apps)
-    .where(and(eq(apps.teamId, scope.teamId), eq(apps.name, name)))
-    .get()
+    .where(and(eq(apps.teamId, sql.placeholder('teamId')), eq(apps.name, sql.placeholder('name'))))
+    .prepare(),
+)
+
+/** Find an app by name; foreign and missing look the same. @throws {HeliosError} app_not_found */
+export function findApp(db: Db, scope: Scope, name: string): App {
+  const app = appByName(db).get({ teamId: scope.teamId, name })
   if (app) return app
   throw new HeliosError('app_not_found', `No app called ${show(name)}`, {
     hint: 'Check the name, or create the app first',

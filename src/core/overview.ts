@@ -3,7 +3,7 @@
  * Apps at a glance: release, formation and last deployment of many apps in a few queries.
  */
 import { and, asc, count, eq, gt, inArray, sql } from 'drizzle-orm'
-import type { Db } from '../db/open.ts'
+import { type Db, prepared } from '../db/open.ts'
 import { apps, deployments, releases, rollouts } from '../db/schema.ts'
 import type { App, Scope } from './apps.ts'
 import { type Deployment, OPEN_STATES } from './deployments.ts'
@@ -32,17 +32,17 @@ export function listOverviews(
   scope: Scope,
   page: { after?: string; limit?: number } = {},
 ): AppOverview[] {
-  const rows = figures(db)
-    .where(and(eq(apps.teamId, scope.teamId), gt(apps.name, page.after ?? '')))
-    .orderBy(asc(apps.name))
-    .limit(Math.min(MAX_PAGE, page.limit ?? MAX_PAGE))
-    .all()
+  const rows = figuresOfPage(db).all({
+    teamId: scope.teamId,
+    after: page.after ?? '',
+    limit: Math.min(MAX_PAGE, page.limit ?? MAX_PAGE),
+  })
   return withDeployments(db, rows)
 }
 
 /** The overview of one app. */
 export function overviewOf(db: Db, app: App): AppOverview {
-  const rows = figures(db).where(eq(apps.id, app.id)).all()
+  const rows = figuresOfOne(db).all({ id: app.id })
   const none = { app, release: null, wanted: 0, healthy: 0, busy: false, last: null }
   return withDeployments(db, rows)[0] ?? none
 }
@@ -85,26 +85,51 @@ function figures(db: Db) {
     .$dynamic()
 }
 
+const figuresOfOne = prepared((db) =>
+  figures(db)
+    .where(eq(apps.id, sql.placeholder('id')))
+    .prepare(),
+)
+
+const figuresOfPage = prepared((db) =>
+  figures(db)
+    .where(and(eq(apps.teamId, sql.placeholder('teamId')), gt(apps.name, sql.placeholder('after'))))
+    .orderBy(asc(apps.name))
+    .limit(sql.placeholder('limit'))
+    .prepare(),
+)
+
 type Figures = Omit<AppOverview, 'busy' | 'last'>
 
-function withDeployments(db: Db, rows: readonly Figures[]): AppOverview[] {
-  const ids = rows.map((row) => row.app.id)
-  if (ids.length === 0) return []
-  const open = db
+const appsWithOpen = prepared((db) =>
+  db
     .selectDistinct({ appId: deployments.appId })
     .from(deployments)
     .where(inArray(deployments.state, [...OPEN_STATES]))
-    .all()
-  const busy = new Set(open.map((row) => row.appId))
+    .prepare(),
+)
+
+const newestDeployments = prepared((db) => {
   // One step down the index an app; grouping would walk the whole history.
   const newest = sql`(SELECT max(d.id) FROM deployments d WHERE d.app_id = ${apps.id})`
-  const found = db
+  return db
     .select({ last: deployments, release: releases.number })
     .from(apps)
     .innerJoin(deployments, eq(deployments.id, newest))
     .leftJoin(releases, eq(releases.id, deployments.releaseId))
-    .where(inArray(apps.id, ids))
-    .all()
+    .where(sql`${apps.id} IN (SELECT value FROM json_each(${sql.placeholder('ids')}))`)
+    .prepare()
+})
+
+function withDeployments(db: Db, rows: readonly Figures[]): AppOverview[] {
+  const ids = rows.map((row) => row.app.id)
+  if (ids.length === 0) return []
+  const busy = new Set(
+    appsWithOpen(db)
+      .all()
+      .map((row) => row.appId),
+  )
+  const found = newestDeployments(db).all({ ids: JSON.stringify(ids) })
   const last = new Map(found.map((row) => [row.last.appId, { ...row.last, release: row.release }]))
   return rows.map((row) => ({
     ...row,

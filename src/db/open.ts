@@ -20,6 +20,21 @@ export function openDatabase(dataDir: string): Db {
   return drizzle({ client })
 }
 
+/**
+ * A query that every request asks, made once a database: drizzle takes longer to put one together than
+ * SQLite to answer it.
+ */
+export function prepared<Query>(make: (db: Db) => Query): (db: Db) => Query {
+  const made = new WeakMap<Db, Query>()
+  return (db) => {
+    const known = made.get(db)
+    if (known !== undefined) return known
+    const query = make(db)
+    made.set(db, query)
+    return query
+  }
+}
+
 /** Run `work` in one immediate transaction; a throw rolls everything back. */
 export function inTransaction<T>(db: Db, work: () => T): T {
   return db.$client.transaction(work).immediate()
