@@ -57,8 +57,9 @@ export function assemble(base: Base): Part[] {
   const outside = createOutside(base, paths)
   // The git door wakes the engine, and the engine asks the door whether a pusher waits.
   let wake = (): void => undefined
-  const door = createGitDoor({ ...base, ...outside, wake: () => wake() })
-  const engine = createEngine(engineDeps(base, outside, { paths, door }), {
+  const checkpoint = checkpointOf(base.settings)
+  const door = createGitDoor({ ...base, ...outside, checkpoint, wake: () => wake() })
+  const engine = createEngine(engineDeps(base, outside, { paths, door, checkpoint }), {
     buildsAtOnce: base.settings.buildsAtOnce,
   })
   const routesChanged = (): void => {
@@ -85,6 +86,13 @@ export function assemble(base: Base): Part[] {
     reconciler,
     ...doors,
   ]
+}
+
+/** Ends the process at the step that is named for a test, as a power cut would. */
+function checkpointOf({ faultAt }: Settings): EngineDeps['checkpoint'] {
+  return (step) => {
+    if (faultAt === step) process.kill(process.pid, 'SIGKILL')
+  }
 }
 
 type Paths = ReturnType<typeof pathsOf>
@@ -126,7 +134,7 @@ function createOutside({ settings, log, id }: Base, paths: Paths) {
 function engineDeps(
   base: Base,
   outside: Outside,
-  given: { paths: Paths; door: GitDoor },
+  given: { paths: Paths; door: GitDoor; checkpoint: EngineDeps['checkpoint'] },
 ): Omit<EngineDeps, 'wake'> {
   const { settings } = base
   const { repos, jobLogs, appLogs, collector } = outside
@@ -146,9 +154,7 @@ function engineDeps(
       appLogs.removeApp(appId)
       for (const each of deployments) jobLogs.remove(each)
     },
-    checkpoint: (step) => {
-      if (settings.faultAt === step) process.kill(process.pid, 'SIGKILL')
-    },
+    checkpoint: given.checkpoint,
     subnetPool: settings.subnetPool,
     dataDir: settings.dataDir,
     buildEnvironment: readBuildEnvironment(settings),

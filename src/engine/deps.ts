@@ -26,6 +26,7 @@ export const CHECKPOINTS = [
   'rollout:switched',
   'rollout:promoted',
   'rollout:settled',
+  'push:told',
   'rollout:failed',
   'drain:begin',
   'drain:drained',

@@ -38,6 +38,8 @@ export type PushDeps = {
   /** Sources whose branch a pusher's git will move. */
   held: Set<string>
   stopping: AbortSignal
+  /** The verdict is about to be given; a test may end the process here. */
+  checkpoint?(step: 'push:told'): void
 }
 
 /** A push to one app. */
@@ -124,6 +126,7 @@ async function deployUpdate(deps: PushDeps, context: PushContext, update: Update
       return async () => release()
     }
     for (const line of outcomeLines(deps, app, ended)) await push.say(line)
+    deps.checkpoint?.('push:told')
     await push.answer(ended.deployment.state === 'succeeded')
     return async () => {
       // Git has moved the branch by now, unless it died; an app that is live must have its branch there.

@@ -35,6 +35,8 @@ export type GitDoorDeps = {
   /** Tell the workers that there is work. */
   wake(): void
   address: PublicAddress
+  /** The verdict on a push is about to be given; a test may end the process here. */
+  checkpoint?(step: 'push:told'): void
 }
 
 /** One side of a git connection. */
