@@ -31,8 +31,8 @@ export type Engine = {
   runOneOff(input: OneOff, signal: AbortSignal): Promise<Attached>
 }
 
-/** Rollouts, drains and the like side by side. */
-const ROLLOUTS_AT_ONCE = 16
+/** Rollouts and the like side by side. Most of them are drains that wait, and no rollout should wait for those. */
+const ROLLOUTS_AT_ONCE = 64
 const POLL_MS = 500
 
 /** Assemble the engine; nothing runs before its parts start. */
