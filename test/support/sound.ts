@@ -7,7 +7,7 @@ import type { ChildHelios } from './child.ts'
 import type { Work } from './pusher.ts'
 
 /** What a server may take after its start until everything is as it should be. */
-export const CONVERGED_MS = 30_000
+const CONVERGED_MS = 30_000
 
 /** A tiny Node app without dependencies that answers with a text. */
 export function tinyApp(answer: string, more = ''): Record<string, string> {
