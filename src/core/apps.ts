@@ -88,9 +88,17 @@ export const DESTROY_JOB = 'destroy'
 /** Payload of a {@link DESTROY_JOB}. */
 export type DestroyPayload = { appId: string }
 
+const byId = prepared((db) =>
+  db
+    .select()
+    .from(apps)
+    .where(eq(apps.id, sql.placeholder('id')))
+    .prepare(),
+)
+
 /** An app by its id, whatever its team; for what the server itself does. */
 export function appById(db: Db, id: string): App | undefined {
-  return db.select().from(apps).where(eq(apps.id, id)).get()
+  return byId(db).get({ id })
 }
 
 /** Every app of the server, by id, for what the server itself does. */

@@ -2,8 +2,8 @@
  * @module
  * Rollouts and their states: starting, live, draining, retired, failed.
  */
-import { and, eq, inArray, ne } from 'drizzle-orm'
-import { type Db, inTransaction } from '../db/open.ts'
+import { and, eq, inArray, ne, sql } from 'drizzle-orm'
+import { type Db, inTransaction, prepared } from '../db/open.ts'
 import { apps, deployments, releases, rollouts } from '../db/schema.ts'
 import { newId } from '../lib/ids.ts'
 import { enqueue } from '../queue/store.ts'
@@ -63,16 +63,23 @@ export function rolloutById(db: Db, id: string): Rollout | undefined {
   return db.select().from(rollouts).where(eq(rollouts.id, id)).get()
 }
 
-/** Rollouts of an app that may have instances, with their releases. */
-export function activeRollouts(db: Db, appId: string): { rollout: Rollout; release: Release }[] {
-  return db
+const activeOf = prepared((db) =>
+  db
     .select({ rollout: rollouts, release: releases })
     .from(rollouts)
     .innerJoin(releases, eq(releases.id, rollouts.releaseId))
     .where(
-      and(eq(rollouts.appId, appId), inArray(rollouts.state, ['starting', 'live', 'draining'])),
+      and(
+        eq(rollouts.appId, sql.placeholder('appId')),
+        inArray(rollouts.state, ['starting', 'live', 'draining']),
+      ),
     )
-    .all()
+    .prepare(),
+)
+
+/** Rollouts of an app that may have instances, with their releases. */
+export function activeRollouts(db: Db, appId: string): { rollout: Rollout; release: Release }[] {
+  return activeOf(db).all({ appId })
 }
 
 /**

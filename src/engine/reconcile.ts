@@ -195,6 +195,8 @@ async function act(deps: ReconcileDeps, appId: string, { mark, found }: Seen): P
   if (markOf(deps, app) !== mark) return false
   deps.turns.saw(appId)
   writeDown(deps, appId, found)
+  // Nothing was ever live, and nothing runs: the router says so by itself.
+  if (app.liveRolloutId === null && found.length === 0) return true
   await refreshLive(deps, appId, found)
   const sound =
     stepsFor(deps, app, found).length === 0 && unprovenSlots(deps, app, found).length === 0
