@@ -173,26 +173,30 @@ test('an engine that was killed: apps answer without it, deploys fail with HP51 
   expect(watched.lastFailure - back).toBeLessThan(BACK_MS)
 })
 
-test('an engine that was killed in the middle of a build: the build is done again', async () => {
-  const slow = {
-    'server.js': app('green')['server.js'] ?? '',
-    Dockerfile: 'FROM node:24-slim\nRUN sleep 6\nCOPY server.js /\nCMD ["node", "/server.js"]\n',
-  }
-  const pushing = person.work('green', undefined, slow).push('green')
-  for (;;) {
-    const { body } = await at.api<{ items: Deployment[] }>('GET', '/apps/green/deployments')
-    if (body.items?.[0]?.state === 'building') break
-    await delay(50)
-  }
-  await delay(2500)
-  await engine.kill()
-  await engine.start()
-  const pushed = await pushing
-  expect(pushed.text).toContain('The engine does not answer: waiting for it')
-  expect(pushed.text).toContain('-----> v1 live at')
-  expect((await at.ask('green')).body).toContain('green ')
-  await complete()
-})
+test.each(['kill', 'stop'] as const)(
+  'an engine that meets a %s in the middle of a build: the build is done again',
+  async (end) => {
+    const name = `green-${end}`
+    const slow = {
+      'server.js': app(name)['server.js'] ?? '',
+      Dockerfile: `FROM node:24-slim\nRUN echo ${name} && sleep 6\nCOPY server.js /\nCMD ["node", "/server.js"]\n`,
+    }
+    const pushing = person.work(name, undefined, slow).push(name)
+    for (;;) {
+      const { body } = await at.api<{ items: Deployment[] }>('GET', `/apps/${name}/deployments`)
+      if (body.items?.[0]?.state === 'building') break
+      await delay(50)
+    }
+    await delay(2500)
+    await engine[end]()
+    await engine.start()
+    const pushed = await pushing
+    expect(pushed.text).toContain('The engine does not answer: waiting for it')
+    expect(pushed.text).toContain('-----> v1 live at')
+    expect((await at.ask(name)).body).toContain(`${name} `)
+    await complete()
+  },
+)
 
 test('an instance that runs out of memory is restarted, and the others answer', async () => {
   const before = await instancesOf('blue')
