@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -37,6 +37,7 @@ export async function startOwnEngine(images: readonly string[]): Promise<OwnEngi
   }
   const remove = async (): Promise<void> => {
     await script('scripts/engine', 'stop', '--dir', dir)
+    endRest(dir)
     rmSync(dir, { recursive: true, force: true })
   }
   try {
@@ -47,6 +48,18 @@ export async function startOwnEngine(images: readonly string[]): Promise<OwnEngi
     throw error
   }
   return { socket, stop: () => end('SIGTERM'), kill: () => end('SIGKILL'), start, remove }
+}
+
+/** An engine that was killed may leave the keepers of its containers; they name its folder. */
+function endRest(dir: string): void {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+      if (words.some((word) => word.startsWith(`${dir}/`))) process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It ended since the folder was read.
+    }
+  }
 }
 
 /** One that nobody has waited for yet is gone all the same. */
