@@ -215,20 +215,3 @@ test('an instance that runs out of memory is restarted, and the others answer', 
   expect(watched.failed['blue'] ?? 0).toBeLessThan(3)
   expect(watched.failed['red'] ?? 0).toBe(0)
 })
-
-test('an instance that crashes again and again gets no requests, and the others answer', async () => {
-  await at.ask('blue', '/break').catch(() => undefined)
-  await delay(1000)
-  const watched = watch()
-  await delay(8000)
-  expect(await watched.stop()).toEqual([])
-  expect(watched.failed).toEqual({})
-  // What is seen of an instance lags behind its events by a probe.
-  const seen = async (): Promise<string> => {
-    const found = await instancesOf('blue')
-    const others = found.filter(({ healthy }) => healthy).length >= 2
-    const broken = found.some(({ restarts, healthy }) => restarts > 1 && !healthy)
-    return `others ${others}, broken ${broken}`
-  }
-  await expect.poll(seen, { timeout: 30_000, interval: 250 }).toBe('others true, broken true')
-})
