@@ -215,3 +215,16 @@ test('an instance that runs out of memory is restarted, and the others answer', 
   expect(watched.failed['blue'] ?? 0).toBeLessThan(3)
   expect(watched.failed['red'] ?? 0).toBe(0)
 })
+
+test('an instance that crashes again and again gets no requests, and the others answer', async () => {
+  // Not a GET: one whose connection broke is sent again, and would break another instance.
+  await at.ask('blue', '/break', 'POST').catch(() => undefined)
+  await delay(1000)
+  const watched = watch()
+  await delay(8000)
+  expect(await watched.stop()).toEqual([])
+  expect(watched.failed).toEqual({})
+  const found = await instancesOf('blue')
+  expect(found.filter(({ healthy }) => healthy).length).toBeGreaterThanOrEqual(2)
+  expect(found.some(({ restarts, healthy }) => restarts > 1 && !healthy)).toBe(true)
+})

@@ -53,10 +53,10 @@ export async function testSettings(more: Partial<Settings> = {}): Promise<Settin
 export type Answer = { status: number; body: string; headers: IncomingHttpHeaders }
 
 /** Ask the router for a host. */
-export function ask(port: number, host: string, path = '/'): Promise<Answer> {
+export function ask(port: number, host: string, path = '/', method = 'GET'): Promise<Answer> {
   return new Promise((done, fail) => {
     const sent = request(
-      { host: '127.0.0.1', port, path, agent: false, headers: { host }, timeout: 60_000 },
+      { host: '127.0.0.1', port, path, method, agent: false, headers: { host }, timeout: 60_000 },
       (res) => {
         text(res).then(
           (body) => done({ status: res.statusCode ?? 0, body, headers: res.headers }),
@@ -168,7 +168,7 @@ export type TestHelios = {
     path: string,
     body?: unknown,
   ): Promise<{ status: number; body: T }>
-  ask(app: string, path?: string): Promise<Answer>
+  ask(app: string, path?: string, method?: string): Promise<Answer>
   /** Stop it and leave everything as it is. */
   stop(): Promise<void>
   /** Start it again on the same data dir. */
@@ -196,7 +196,7 @@ export async function startHelios(more: Partial<Settings> = {}): Promise<TestHel
       return helios
     },
     api: (method, path, body) => call(settings, token, method, path, body),
-    ask: (app, path) => ask(settings.http.port, `${app}.localhost`, path),
+    ask: (app, path, method) => ask(settings.http.port, `${app}.localhost`, path, method),
     stop: () => helios.stop(),
     restart: async () => {
       await helios.stop()
