@@ -2,32 +2,49 @@
  * @module
  * From the start of a `git push` to the new version answering, against the same steps by hand.
  */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../src/lib/exec.ts'
 import { createFloor, type Parts } from './floor.ts'
-import { median, print, type Row, startServer, untilAnswers } from './support.ts'
+import { median, print, type Row, SOCKET, startServer, untilAnswers } from './support.ts'
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 12)
 
-const TINY = [
-  'FROM node:24-slim',
-  'WORKDIR /app',
-  'COPY . .',
-  'USER node',
-  'CMD ["node", "server.js"]',
-  '',
-].join('\n')
-const EXPRESS = [
-  'FROM node:24-slim',
-  'WORKDIR /app',
-  'COPY . .',
-  'RUN test -d node_modules',
-  'USER node',
-  'CMD ["node", "server.js"]',
-  '',
-].join('\n')
+/** What one would write by hand: on `base`, the source in one layer. */
+const byHand = (base: string): string =>
+  `FROM ${base}\nWORKDIR /app\nCOPY . .\nUSER node\nCMD ["node", "server.js"]\n`
+
+/** An image with an example's dependencies, as the layer of the install would be after the first build. */
+async function withDependencies(example: string): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'floor-deps-'))
+  const docker = ['docker', '--host', `unix://${SOCKET}`]
+  try {
+    for (const file of ['package.json', 'package-lock.json']) {
+      cpSync(join('examples', example, file), join(dir, file))
+    }
+    await run(['npm', 'ci', '--omit=dev', '--no-audit', '--no-fund'], { cwd: dir, env: ownEnv() })
+    writeFileSync(
+      join(dir, 'Dockerfile'),
+      `FROM node:24-slim\nCOPY node_modules /app/node_modules\n`,
+    )
+    await run([...docker, 'build', '--quiet', '--tag', 'floor:deps', dir], {
+      env: { ...ownEnv(), DOCKER_BUILDKIT: '0' },
+    })
+    return 'floor:deps'
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+/** npm here is set up by this process's own environment. */
+function ownEnv(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, value]],
+    ),
+  )
+}
 
 /** Measure one example both ways, in turns. */
 async function measure(example: string, dockerfile: string): Promise<Row[]> {
@@ -100,7 +117,8 @@ function change(work: string, version: string): void {
   )
 }
 
-mkdirSync(tmpdir(), { recursive: true })
-const rows = await measure('hello-node', TINY)
-if (process.argv.includes('--express')) rows.push(...(await measure('hello-express', EXPRESS)))
+const rows = [
+  ...(await measure('hello-node', byHand('node:24-slim'))),
+  ...(await measure('hello-express', byHand(await withDependencies('hello-express')))),
+]
 print('deploy', rows)

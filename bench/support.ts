@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type Agent, request } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { cpus, tmpdir, totalmem } from 'node:os'
@@ -58,8 +58,7 @@ export async function startServer(): Promise<Server> {
       HELIOS_DOCKER_SOCKET: SOCKET,
       HELIOS_CADDY: CADDY,
       HELIOS_SUBNET_POOL: `10.${100 + (http % 90)}`,
-      HELIOS_BUILD_CA_FILE: process.env['HELIOS_BUILD_CA_FILE'],
-      HELIOS_BUILD_NPMRC: process.env['HELIOS_BUILD_NPMRC'],
+      ...(await buildVariables(dir)),
     },
   })
   const ended = once(child, 'exit')
@@ -85,6 +84,18 @@ export async function startServer(): Promise<Server> {
       await removeAll(dir, serverId)
     },
   }
+}
+
+/** A registry of one's own, and the certificates to reach it, are for builds too. */
+async function buildVariables(dir: string): Promise<Record<string, string>> {
+  const npm = ['npm', 'config', 'get', 'registry']
+  const { stdout } = await run(npm, {
+    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '' },
+  })
+  const npmrc = join(dir, 'bench-npmrc')
+  writeFileSync(npmrc, `registry=${stdout.toString().trim()}\n`)
+  const ca = process.env['HELIOS_BUILD_CA_FILE'] ?? process.env['NODE_EXTRA_CA_CERTS'] ?? ''
+  return { HELIOS_BUILD_NPMRC: npmrc, ...(ca === '' ? {} : { HELIOS_BUILD_CA_FILE: ca }) }
 }
 
 async function removeAll(dir: string, serverId: string): Promise<void> {
